@@ -1,0 +1,296 @@
+"""The contract between the bridge and a translator: what it is given, what it returns, how it is found.
+
+A translator is pure: no clock, no network, no randomness, no state. It is given what OpenLineage *now says* about a
+dataset, a job or a run, and returns the aspects that the catalog should hold because of it. The bridge compares them
+with what it held before and delivers the difference.
+
+Distributions register translators in the entry point group ``openlineage_bridge.translators`` and sinks in
+``openlineage_bridge.sinks``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import entry_points
+from typing import Any, Protocol, runtime_checkable
+
+import attrs
+
+from openlineage_bridge.errors import ConfigError
+from openlineage_bridge.events import DatasetKey, Facets, JobKey, encode
+from openlineage_bridge.lineage import Lineage
+
+# --- what a translator is given -------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class DatasetState:
+    """What OpenLineage now says about a dataset, whoever said it.
+
+    Args:
+        key: Namespace and name.
+        facets: The dataset's own facets: ``schema``, ``documentation``, ``symlinks``, …; never those of one run's use of it.
+            ``columnLineage`` and ``lineage`` stand here only when a DatasetEvent stated them.
+    """
+
+    key: DatasetKey
+    facets: Facets
+
+
+@attrs.frozen
+class Use:
+    """One dataset as an input or output of a run, or of a declared job.
+
+    Args:
+        dataset: The dataset, with only those of its facets that may decide its name (``symlinks``, ``catalog``).
+        facets: The facets of this use: ``columnLineage``, ``outputStatistics``, ``version``, ``dataQualityAssertions``, …
+    """
+
+    dataset: DatasetState
+    facets: Facets
+
+
+@attrs.frozen
+class JobIdentity:
+    """What is needed to name a job in the catalog: the same for the job and for each of its runs.
+
+    Args:
+        key: Namespace and name.
+        facets: The job's facets (``jobType``, ``documentation``, ``ownership``, ``sql``, …).
+        producer: The ``producer`` URI of the newest event about it; empty when none said.
+        parent: The job of the ``parent`` facet of the newest run that has one.
+        root: The job of that facet's ``root``.
+    """
+
+    key: JobKey
+    facets: Facets
+    producer: str = ""
+    parent: JobKey | None = None
+    root: JobKey | None = None
+
+
+@attrs.frozen
+class JobState:
+    """What OpenLineage now says about a job.
+
+    Args:
+        job: Its identity and facets.
+        inputs: Every dataset that its lineage reads, in the order of ``lineage.inputs``, with ``columnLineage`` at most:
+            no facets of the use that differ from run to run.
+        outputs: Every dataset that its lineage writes.
+        lineage: Which edges, down to columns, its inputs, outputs and facets state (``openlineage_bridge.lineage``).
+        run_facets: ``processing_engine`` and ``lineage`` of the run that the lineage was taken from; no run facets that
+            differ from run to run.
+    """
+
+    job: JobIdentity
+    inputs: tuple[Use, ...] = ()
+    outputs: tuple[Use, ...] = ()
+    lineage: Lineage = attrs.field(factory=Lineage)
+    run_facets: Facets = attrs.field(factory=Facets)
+
+
+@attrs.frozen
+class RunState:
+    """What OpenLineage now says about one run. Times are microseconds since the epoch, UTC.
+
+    Args:
+        run_id: A UUID in lower case.
+        job: The job it is a run of, with only those of its facets that a run may depend on (``jobType``).
+        facets: The run's facets (``parent``, ``nominalTime``, ``errorMessage``, ``processing_engine``, …).
+        started: Time of START, else of the earliest event known; None when no event carried a time.
+        ended: Time of the terminal event; None while it runs.
+        result: ``COMPLETE``, ``FAIL`` or ``ABORT``; None while it runs. Terminal is final (OpenLineage, "Run Cycle").
+        inputs: Datasets read so far.
+        outputs: Datasets written so far.
+    """
+
+    run_id: str
+    job: JobIdentity
+    facets: Facets
+    started: int | None = None
+    ended: int | None = None
+    result: str | None = None
+    inputs: tuple[Use, ...] = ()
+    outputs: tuple[Use, ...] = ()
+
+
+# --- what it returns ------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Aspect:
+    """One aspect that the catalog should hold.
+
+    Args:
+        urn: The entity.
+        entity_type: The catalog's own word, e.g. ``dataJob``.
+        name: The aspect, e.g. ``dataJobInputOutput``.
+        value: Its content as plain JSON types. It must not depend on anything but the state it was derived from.
+        timestamp_ms: For a timeseries aspect its event time in milliseconds; None for a versioned one.
+        rank: When several subjects claim the same aspect of the same entity (each task also describes its flow), the
+            highest rank is what the catalog holds; ties are broken by content, so the order of arrival never matters.
+    """
+
+    urn: str
+    entity_type: str
+    name: str
+    value: Mapping[str, Any]
+    timestamp_ms: int | None = None
+    rank: int = 0
+
+
+@attrs.frozen
+class Resolution:
+    """The catalog's name of a dataset.
+
+    Args:
+        urn: None where no acceptable one exists; ``steps`` then says why.
+        platform: The catalog's platform id, e.g. ``postgres``.
+        rule: The rule that decided, e.g. the connector whose naming it follows.
+        steps: How the name came about, one sentence each, in order.
+    """
+
+    urn: str | None
+    platform: str
+    rule: str
+    steps: tuple[str, ...]
+
+
+@runtime_checkable
+class Translator(Protocol):
+    """From OpenLineage states to catalog aspects. All methods are pure."""
+
+    def resolve(self, dataset: DatasetState) -> Resolution:
+        """How this dataset is called in the catalog."""
+        ...
+
+    def job_urn(self, job: JobIdentity) -> str:
+        """The entity that stands for this job."""
+        ...
+
+    def dataset(self, dataset: DatasetState) -> Iterable[Aspect]:
+        """Aspects of the dataset itself."""
+        ...
+
+    def job(self, job: JobState) -> Iterable[Aspect]:
+        """Aspects of the job, its flow, and its lineage."""
+        ...
+
+    def run(self, run: RunState) -> Iterable[Aspect]:
+        """Aspects of one run."""
+        ...
+
+
+@attrs.frozen
+class Proposal:
+    """An aspect on its way to a sink, already serialised.
+
+    Args:
+        entity_type: e.g. ``dataset``.
+        urn: The entity.
+        aspect_name: e.g. ``schemaMetadata``.
+        body: The aspect as JSON.
+        timestamp_ms: For a timeseries aspect its event time; None for a versioned one.
+    """
+
+    entity_type: str
+    urn: str
+    aspect_name: str
+    body: bytes
+    timestamp_ms: int | None = None
+
+    def to_mcp(self) -> bytes:
+        """As one metadata change proposal in JSON, the form that ``translate``, ``export`` and file sinks write."""
+        head = encode(
+            {
+                "aspectName": self.aspect_name,
+                "changeType": "UPSERT",
+                "entityType": self.entity_type,
+                "entityUrn": self.urn,
+            }
+        )
+        return head[:-1] + b',"aspect":{"json":' + self.body + b"}}"
+
+
+@attrs.frozen
+class Delivered:
+    """The destination has it."""
+
+
+@attrs.frozen
+class Retry:
+    """Not now: the destination is away or busy. It is tried again, for ever."""
+
+    reason: str
+
+
+@attrs.frozen
+class Refused:
+    """Never: the destination will not take this one. It goes to quarantine."""
+
+    reason: str
+
+
+Outcome = Delivered | Retry | Refused
+
+
+class Sink(Protocol):
+    """Where proposals are delivered. ``send`` blocks; it is called from one thread at a time."""
+
+    def send(self, proposals: Sequence[Proposal]) -> list[Outcome]:
+        """Deliver in order; one outcome per proposal, in the same order. Raises only on a programming error."""
+        ...
+
+    def close(self) -> None:
+        """Give back connections and files."""
+        ...
+
+
+@attrs.define
+class MemorySink:
+    """A sink that keeps what it was sent; for tests, of the bridge's users too."""
+
+    sent: list[Proposal] = attrs.field(factory=list)
+
+    def send(self, proposals: Sequence[Proposal]) -> list[Outcome]:
+        """Keep the proposals."""
+        self.sent.extend(proposals)
+        return [Delivered()] * len(proposals)
+
+    def close(self) -> None:
+        """Nothing to give back."""
+
+
+# --- how they are found ---------------------------------------------------------------------------------------------
+
+TRANSLATORS = "openlineage_bridge.translators"
+SINKS = "openlineage_bridge.sinks"
+
+
+def load_translator(name: str, options: Mapping[str, Any]) -> Translator:
+    """The translator registered under ``name``, configured with its own section of the configuration.
+
+    Raises:
+        ConfigError: No installed distribution registers it, or it refuses the options.
+    """
+    translator: Translator = _load(TRANSLATORS, name, options)
+    return translator
+
+
+def load_sink(name: str, options: Mapping[str, Any]) -> Sink:
+    """The sink registered under ``name``, configured with the translator's section of the configuration.
+
+    Raises:
+        ConfigError: No installed distribution registers it, or it refuses the options.
+    """
+    sink: Sink = _load(SINKS, name, options)
+    return sink
+
+
+def _load(group: str, name: str, options: Mapping[str, Any]) -> Any:
+    found = {point.name: point for point in entry_points(group=group)}
+    if name not in found:
+        known = ", ".join(sorted(found)) or "none is installed"
+        raise ConfigError(f"no {group.rpartition('.')[2].removesuffix('s')} called {name!r} (known: {known})")
+    return found[name].load().from_options(options)
