@@ -1,0 +1,61 @@
+"""The one SQLite file: inbox, facts, aspects, outbox, quarantine; the only place that speaks SQL.
+
+* ``schema``    the tables and their migrations
+* ``database``  opening the file: one read-write connection, a lock, any number of read-only ones
+* ``inbox``     events as received, and the quarantine
+* ``facts``     what OpenLineage now says
+* ``jobs``      the state of runs, and what each job reads and writes now
+* ``aspects``   what the catalog should hold, and what it still lacks
+* ``graph``     the lineage graph, for people
+* ``writer``    the thread that owns the read-write connection in a service, with group commit
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from openlineage_bridge.store.aspects import AspectTable
+from openlineage_bridge.store.database import Database
+from openlineage_bridge.store.facts import FactTable
+from openlineage_bridge.store.inbox import InboxTable
+from openlineage_bridge.store.jobs import JobTable
+
+__all__ = ["Store"]
+
+
+class Store:
+    """The store, open for writing; to be used by one thread at a time.
+
+    Args:
+        path: The SQLite file, created when absent; ``:memory:`` for one that lives as long as this object.
+
+    Raises:
+        StorageError: It is in use, is no store, is one of a newer version, or cannot be written.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._database = Database(path)
+        self.connection = self._database.connection
+        self.inbox = InboxTable(self.connection)
+        self.facts = FactTable(self.connection)
+        self.jobs = JobTable(self.connection)
+        self.aspects = AspectTable(self.connection)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Everything inside is committed with a full fsync, or nothing is."""
+        with self._database.transaction():
+            yield
+
+    def close(self) -> None:
+        """Close the file and let others open it."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,217 @@
+"""Subjects and their facts: what OpenLineage now says, one row per subject and facet; equal contents stand once."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable
+from functools import lru_cache
+
+import attrs
+
+from openlineage_bridge.events import DatasetKey, Facets, JobKey, digest
+from openlineage_bridge.facts import Fact, FactKey, Facts, Kind, Role, RunKey, Subject, newer
+
+SubjectId = bytes
+_NO_DATASET = b""
+_SAYING = "FROM facts f JOIN bodies b USING (digest) WHERE f.subject = ? AND f.role = '' AND f.dataset = x''"
+
+
+@lru_cache(maxsize=65536)
+def subject_id(kind: Kind, subject: Subject) -> SubjectId:
+    """The digest of kind and identity: the same in every store, so that no counter has to hand out ids."""
+    job, run_id = (subject.job, subject.run_id) if isinstance(subject, RunKey) else (subject, "")
+    return digest(f"{kind}\0{job.namespace}\0{job.name}\0{run_id}".encode())
+
+
+@attrs.frozen
+class Mark:
+    """A fact that the envelope made (``@START``, ``@parent``, …)."""
+
+    time: int
+    body: bytes
+
+
+@attrs.frozen
+class UseRow:
+    """A facet of one run's use of a dataset; ``@used`` stands for the use itself."""
+
+    role: Role
+    dataset: DatasetKey
+    facet: str
+    digest: bytes
+    body: bytes
+
+
+@attrs.frozen
+class Changes:
+    """What merging facts changed.
+
+    Args:
+        content: Facts that say something new.
+        confirmed: Datasets of which something known was said again, at a later time.
+    """
+
+    content: list[FactKey] = attrs.field(factory=list)
+    confirmed: set[DatasetKey] = attrs.field(factory=set)
+
+
+class FactTable:
+    """The tables ``subjects``, ``facts`` and ``bodies``."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    # --- writing
+
+    def merge(self, incoming: Facts) -> Changes:
+        """Merge facts into the stored ones by the rule of ``openlineage_bridge.facts``."""
+        by_subject: dict[tuple[Kind, Subject], list[tuple[FactKey, Fact]]] = {}
+        for key, fact in incoming.items():
+            by_subject.setdefault((key.kind, key.subject), []).append((key, fact))
+        self.register(by_subject)
+        self.register({(Kind.DATASET, key.dataset) for key in incoming if key.dataset})
+        changes = Changes()
+        for (kind, subject), facts in by_subject.items():
+            self._merge_subject(subject_id(kind, subject), facts, changes)
+        return changes
+
+    def _merge_subject(self, subject: SubjectId, facts: list[tuple[FactKey, Fact]], changes: Changes) -> None:
+        known = self._known(subject)
+        rows, bodies = [], []
+        for key, fact in facts:
+            dataset = subject_id(Kind.DATASET, key.dataset) if key.dataset else _NO_DATASET
+            before = known.get((key.role, dataset, key.facet))
+            if before is not None and not newer(fact, before):
+                continue
+            rows.append((subject, key.role, dataset, key.facet, fact.time, fact.digest))
+            if before is None or before.digest != fact.digest:
+                bodies.append((fact.digest, fact.body))
+                changes.content.append(key)
+            elif _time_is_content(key):
+                changes.content.append(key)
+            elif key.kind is Kind.DATASET:
+                changes.confirmed.add(DatasetKey(*key.subject))
+        self._connection.executemany("INSERT OR IGNORE INTO bodies (digest, body) VALUES (?, ?)", bodies)
+        self._connection.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+    def _known(self, subject: SubjectId) -> dict[tuple[str, bytes, str], Fact]:
+        rows = self._connection.execute(
+            "SELECT role, dataset, facet, time, digest FROM facts WHERE subject = ?", (subject,)
+        )
+        return {
+            (role, dataset, facet): Fact(time, digest, b"") for role, dataset, facet, time, digest in rows
+        }
+
+    def register(self, subjects: Collection[tuple[Kind, Subject]]) -> None:
+        """Make subjects known by their identity."""
+        self._connection.executemany(
+            "INSERT OR IGNORE INTO subjects (id, kind, namespace, name, run_id) VALUES (?, ?, ?, ?, ?)",
+            [_identity(kind, subject) for kind, subject in subjects],
+        )
+
+    def set_urn(self, kind: Kind, subject: Subject, urn: str | None) -> None:
+        """Remember what the catalog calls the subject."""
+        self._connection.execute("UPDATE subjects SET urn = ? WHERE id = ?", (urn, subject_id(kind, subject)))
+
+    # --- reading
+
+    def about(self, kind: Kind, subject: Subject) -> tuple[Facets, dict[str, Mark]]:
+        """The subject's own facets, and its marks."""
+        facets: dict[str, bytes] = {}
+        marks: dict[str, Mark] = {}
+        for facet, time, body in self._connection.execute(
+            f"SELECT f.facet, f.time, b.body {_SAYING}", (subject_id(kind, subject),)
+        ):
+            if facet.startswith("@"):
+                marks[facet] = Mark(time, body)
+            elif body:
+                facets[facet] = body
+        return Facets(facets), marks
+
+    def united(self, datasets: Iterable[DatasetKey]) -> Facets:
+        """The facets of datasets that are one entity in the catalog: per facet, the newest."""
+        newest: dict[str, tuple[int, bytes, bytes]] = {}
+        for dataset in datasets:
+            for facet, *fact in self._connection.execute(
+                f"SELECT f.facet, f.time, f.digest, b.body {_SAYING}", (subject_id(Kind.DATASET, dataset),)
+            ):
+                time, digest_, body = fact
+                newest[facet] = max(newest.get(facet, (-1 << 63, b"", b"")), (time, digest_, body))
+        return Facets({facet: body for facet, (_, _, body) in sorted(newest.items()) if body})
+
+    def some(self, dataset: DatasetKey, facets: Collection[str]) -> Facets:
+        """Only the named facets of a dataset."""
+        rows = self._connection.execute(
+            f"SELECT f.facet, b.body {_SAYING} AND f.facet IN ({', '.join('?' * len(facets))})",
+            (subject_id(Kind.DATASET, dataset), *facets),
+        )
+        return Facets({facet: body for facet, body in rows if body})
+
+    def uses(self, run: RunKey) -> list[UseRow]:
+        """What a run read and wrote, one row per facet, removed facets left out."""
+        rows = self._connection.execute(
+            "SELECT f.role, s.namespace, s.name, f.facet, f.digest, b.body FROM facts f "
+            "JOIN subjects s ON s.id = f.dataset JOIN bodies b ON b.digest = f.digest "
+            "WHERE f.subject = ? AND f.role <> '' ORDER BY f.role, s.namespace, s.name, f.facet",
+            (subject_id(Kind.RUN, run),),
+        )
+        return [
+            UseRow(Role(role), DatasetKey(namespace, name), facet, digest_, body)
+            for role, namespace, name, facet, digest_, body in rows
+            if body
+        ]
+
+    def urn(self, kind: Kind, subject: Subject) -> str | None:
+        """What the catalog calls the subject, as far as it was translated."""
+        row = self._connection.execute(
+            "SELECT urn FROM subjects WHERE id = ?", (subject_id(kind, subject),)
+        ).fetchone()
+        return row[0] if row else None
+
+    def datasets_called(self, urn: str) -> list[DatasetKey]:
+        """The datasets that are this one entity in the catalog, as far as anything still speaks of them; sorted."""
+        rows = self._connection.execute(
+            "SELECT namespace, name FROM subjects WHERE urn = ? AND kind = 'dataset' AND ("
+            "EXISTS (SELECT 1 FROM facts WHERE subject = subjects.id) "
+            "OR EXISTS (SELECT 1 FROM facts WHERE dataset = subjects.id AND facet = '@used') "
+            "OR EXISTS (SELECT 1 FROM edges WHERE dataset = subjects.id)) ORDER BY namespace, name",
+            (urn,),
+        )
+        return [DatasetKey(*row) for row in rows]
+
+    def runs_using(self, dataset: DatasetKey) -> list[RunKey]:
+        """Every run that mentioned the dataset."""
+        rows = self._connection.execute(
+            "SELECT s.namespace, s.name, s.run_id FROM facts f JOIN subjects s ON s.id = f.subject "
+            "WHERE f.dataset = ? AND f.facet = '@used'",
+            (subject_id(Kind.DATASET, dataset),),
+        )
+        return [RunKey(JobKey(namespace, name), run_id) for namespace, name, run_id in rows]
+
+    def everything(self, kind: Kind) -> Iterable[Subject]:
+        """Every subject of a kind, in order of its id."""
+        for namespace, name, run_id in self._connection.execute(
+            "SELECT namespace, name, run_id FROM subjects WHERE kind = ? ORDER BY id", (kind,)
+        ).fetchall():
+            yield _subject(kind, namespace, name, run_id)
+
+
+def _time_is_content(key: FactKey) -> bool:
+    """``@START`` and its kin have no other content than the time of the event."""
+    return key.kind is Kind.RUN and key.role is Role.SELF and key.facet.startswith("@")
+
+
+def _identity(kind: Kind, subject: Subject) -> tuple[SubjectId, str, str, str, str]:
+    if isinstance(subject, RunKey):
+        return subject_id(kind, subject), kind, subject.job.namespace, subject.job.name, subject.run_id
+    return subject_id(kind, subject), kind, subject.namespace, subject.name, ""
+
+
+def _subject(kind: Kind, namespace: str, name: str, run_id: str) -> Subject:
+    match kind:
+        case Kind.RUN:
+            return RunKey(JobKey(namespace, name), run_id)
+        case Kind.JOB:
+            return JobKey(namespace, name)
+        case Kind.DATASET:
+            return DatasetKey(namespace, name)

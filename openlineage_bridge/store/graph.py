@@ -1,0 +1,193 @@
+"""The lineage graph as the store holds it: datasets and jobs, connected by the edges of each job's current lineage."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from enum import StrEnum
+
+import attrs
+
+from openlineage_bridge.facts import Kind, Role
+from openlineage_bridge.store.facts import SubjectId
+
+MOST_NODES = 200
+"""Most nodes in one answer: beyond it a picture says nothing."""
+
+
+class Direction(StrEnum):
+    """Which way to follow the flow of data."""
+
+    UPSTREAM = "upstream"
+    DOWNSTREAM = "downstream"
+
+
+@attrs.frozen
+class Node:
+    """A dataset or a job.
+
+    Args:
+        id: Stable id within a store (hex).
+        kind: ``dataset`` or ``job``.
+        namespace: OpenLineage namespace.
+        name: OpenLineage name.
+        urn: The catalog's name of it; None when the translator gave none.
+        state: For a job, the state of its newest run: ``RUNNING``, ``COMPLETE``, ``FAIL``, ``ABORT``; else None.
+        at: Event time of that state, microseconds since the epoch; None when unknown.
+        more_upstream: Neighbours upstream that this answer leaves out.
+        more_downstream: Neighbours downstream that this answer leaves out.
+    """
+
+    id: str
+    kind: str
+    namespace: str
+    name: str
+    urn: str | None = None
+    state: str | None = None
+    at: int | None = None
+    more_upstream: int = 0
+    more_downstream: int = 0
+
+
+@attrs.frozen
+class Graph:
+    """A part of the lineage.
+
+    Args:
+        focus: Id of the node that was asked for.
+        nodes: Nodes by id.
+        edges: ``(from, to)`` along the flow of data: dataset → job that reads it, job → dataset it writes.
+        truncated: Whether the cap on nodes cut it.
+    """
+
+    focus: str
+    nodes: dict[str, Node]
+    edges: tuple[tuple[str, str], ...]
+    truncated: bool = False
+
+
+class GraphQueries:
+    """Questions about the lineage, asked on a connection that may be read-only.
+
+    Datasets that the catalog holds as one entity (``postgres://…`` and ``postgresql://…``) are one node here.
+    """
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def find(self, text: str) -> list[Node]:
+        """The nodes that ``text`` names exactly: by id, by URN, as ``NAMESPACE NAME``, ``NAMESPACE/NAME`` or by name alone."""
+        rows = self._connection.execute(
+            "SELECT id FROM subjects WHERE kind <> 'run' AND (hex(id) = upper(:text) OR urn = :text "
+            "OR name = :text OR namespace || ' ' || name = :text OR namespace || '/' || name = :text)",
+            {"text": text},
+        )
+        return self._nodes(row[0] for row in rows)
+
+    def search(self, text: str, limit: int) -> list[Node]:
+        """Nodes whose name, namespace or URN contains ``text``, newest jobs first, then datasets, by name."""
+        pattern = "%" + text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        rows = self._connection.execute(
+            "SELECT id FROM subjects WHERE kind <> 'run' AND (name LIKE :pattern ESCAPE '\\' "
+            "OR namespace LIKE :pattern ESCAPE '\\' OR urn LIKE :pattern ESCAPE '\\') "
+            "ORDER BY kind DESC, (SELECT max(at) FROM runs WHERE job = id) DESC, namespace, name LIMIT :limit",
+            {"pattern": pattern, "limit": limit},
+        )
+        return self._nodes(row[0] for row in rows)
+
+    def graph(self, focus: Node, depth: int, most: int = MOST_NODES) -> Graph:
+        """Everything upstream and downstream of ``focus``, at most ``depth`` hops away; a hop leads from dataset to job or back."""
+        walk = _Walk(self, focus, most)
+        for direction in Direction:
+            walk.follow(direction, depth)
+        return Graph(
+            focus.id, self._with_more(walk.nodes, walk.edges), tuple(sorted(walk.edges)), walk.truncated
+        )
+
+    def neighbours(self, node: Node, direction: Direction) -> list[Node]:
+        """The nodes one hop away."""
+        upstream = direction is Direction.UPSTREAM
+        if node.kind == Kind.JOB:
+            role = Role.INPUT if upstream else Role.OUTPUT
+            query = "SELECT dataset FROM edges WHERE job = ? AND role = ?"
+        else:
+            role = Role.OUTPUT if upstream else Role.INPUT
+            query = "SELECT job FROM edges WHERE dataset = ? AND role = ?"
+        members = self._members(bytes.fromhex(node.id))
+        found = (row[0] for member in members for row in self._connection.execute(query, (member, role)))
+        return [each for each in self._nodes(found) if each.id != node.id]
+
+    def _with_more(self, nodes: dict[str, Node], edges: set[tuple[str, str]]) -> dict[str, Node]:
+        return {
+            node.id: attrs.evolve(
+                node,
+                more_upstream=sum(
+                    (each.id, node.id) not in edges for each in self.neighbours(node, Direction.UPSTREAM)
+                ),
+                more_downstream=sum(
+                    (node.id, each.id) not in edges for each in self.neighbours(node, Direction.DOWNSTREAM)
+                ),
+            )
+            for node in nodes.values()
+        }
+
+    def _nodes(self, ids: Iterable[SubjectId]) -> list[Node]:
+        """The nodes behind subjects, each once, in the order given."""
+        nodes = {}
+        for identity in ids:
+            representative = self._members(identity)[0]
+            if representative not in nodes:
+                nodes[representative] = self._node(representative)
+        return list(nodes.values())
+
+    def _members(self, identity: SubjectId) -> list[SubjectId]:
+        """The dataset and all that are the same entity in the catalog, in a stable order; a job is alone."""
+        rows = self._connection.execute(
+            "SELECT b.id FROM subjects a JOIN subjects b ON b.kind = a.kind AND (b.id = a.id OR b.urn = a.urn) "
+            "WHERE a.id = ? AND a.kind = 'dataset' ORDER BY b.namespace, b.name",
+            (identity,),
+        )
+        return [row[0] for row in rows] or [identity]
+
+    def _node(self, identity: SubjectId) -> Node:
+        kind, namespace, name, urn = self._connection.execute(
+            "SELECT kind, namespace, name, urn FROM subjects WHERE id = ?", (identity,)
+        ).fetchone()
+        state, at = None, None
+        if kind == Kind.JOB:
+            newest = self._connection.execute(
+                "SELECT coalesce(result, 'RUNNING'), at FROM runs WHERE job = ? ORDER BY at DESC, run_id DESC LIMIT 1",
+                (identity,),
+            ).fetchone()
+            state, at = newest or (None, None)
+        return Node(identity.hex(), kind, namespace, name, urn, state, at)
+
+
+class _Walk:
+    """A breadth-first walk that gathers nodes and edges up to a cap."""
+
+    def __init__(self, queries: GraphQueries, focus: Node, most: int) -> None:
+        self._queries = queries
+        self._focus = focus
+        self._most = most
+        self.nodes = {focus.id: focus}
+        self.edges: set[tuple[str, str]] = set()
+        self.truncated = False
+
+    def follow(self, direction: Direction, depth: int) -> None:
+        """Gather what is up to ``depth`` hops away in one direction."""
+        front, seen = [self._focus], {self._focus.id}
+        for _ in range(depth):
+            reached = {each.id: each for node in front for each in self._step(node, direction)}
+            front = [node for identity, node in reached.items() if identity not in seen]
+            seen |= reached.keys()
+
+    def _step(self, node: Node, direction: Direction) -> Iterator[Node]:
+        for neighbour in self._queries.neighbours(node, direction):
+            if neighbour.id not in self.nodes and len(self.nodes) >= self._most:
+                self.truncated = True
+                continue
+            self.nodes.setdefault(neighbour.id, neighbour)
+            pair = (neighbour.id, node.id)
+            self.edges.add(pair if direction is Direction.UPSTREAM else pair[::-1])
+            yield neighbour

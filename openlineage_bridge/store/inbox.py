@@ -1,0 +1,134 @@
+"""The inbox and the quarantine: an event is durable here before anyone is told that it was received."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+import attrs
+
+from openlineage_bridge import events
+from openlineage_bridge.errors import RejectedEvent
+from openlineage_bridge.receivers import Receipt, Rejected, Stored
+
+
+@attrs.frozen
+class Arrival:
+    """An event as it was received, looked at but not yet stored.
+
+    Args:
+        body: The bytes, untouched.
+        digest: Of the canonical JSON; of the bytes themselves when they are not JSON.
+        receipt: What the sender will be told once it is stored.
+    """
+
+    body: bytes
+    digest: bytes
+    receipt: Receipt
+
+
+@attrs.frozen
+class Pending:
+    """A stored event that waits to be processed."""
+
+    seq: int
+    digest: bytes
+    receiver: str
+    received: int
+    body: bytes
+
+
+@attrs.frozen
+class Quarantined:
+    """What was refused, or could not be processed or delivered.
+
+    Args:
+        id: Number in this store.
+        stage: ``receive``, ``parse``, ``translate`` or ``deliver``.
+        reason: Why, in words.
+        receiver: Where it came from.
+        received: Milliseconds since the epoch.
+        body: The original bytes.
+    """
+
+    id: int
+    stage: str
+    reason: str
+    receiver: str
+    received: int
+    body: bytes
+
+
+def inspect(body: bytes) -> Arrival:
+    """Look at a received event: is it one, and which digest does it have?"""
+    digest = events.digest(body)
+    try:
+        canonical = events.canonical(body)
+        digest = events.digest(canonical)
+        return Arrival(body, digest, Stored(warnings=events.parse(canonical).warnings))
+    except RejectedEvent as refusal:
+        return Arrival(body, digest, Rejected(str(refusal)))
+
+
+class InboxTable:
+    """The tables ``inbox`` and ``quarantine``."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def put(self, arrivals: Iterable[Arrival], *, receiver: str, now: int) -> list[Receipt]:
+        """Store what was received: events in the inbox, refused bytes in quarantine. ``now`` is in milliseconds."""
+        return [self._put(arrival, receiver, now) for arrival in arrivals]
+
+    def _put(self, arrival: Arrival, receiver: str, now: int) -> Receipt:
+        if isinstance(arrival.receipt, Rejected):
+            self.quarantine(
+                "receive",
+                arrival.receipt.reason,
+                arrival.body,
+                digest=arrival.digest,
+                receiver=receiver,
+                received=now,
+            )
+            return arrival.receipt
+        cursor = self._connection.execute(
+            "INSERT OR IGNORE INTO inbox (digest, received, receiver, body) VALUES (?, ?, ?, ?)",
+            (arrival.digest, now, receiver, arrival.body),
+        )
+        return arrival.receipt if cursor.rowcount else attrs.evolve(arrival.receipt, duplicate=True)
+
+    def pending(self, limit: int) -> list[Pending]:
+        """The oldest events that were not processed yet."""
+        rows = self._connection.execute(
+            "SELECT seq, digest, receiver, received, body FROM inbox WHERE NOT done ORDER BY seq LIMIT ?",
+            (limit,),
+        )
+        return [Pending(*row) for row in rows]
+
+    def done(self, processed: Sequence[Pending]) -> None:
+        """Mark events as processed; they stay for as long as duplicates of them are to be recognised."""
+        self._connection.executemany(
+            "UPDATE inbox SET done = 1 WHERE seq = ?", [(each.seq,) for each in processed]
+        )
+
+    def quarantine(
+        self, stage: str, reason: str, body: bytes, *, digest: bytes, receiver: str, received: int
+    ) -> None:
+        """Keep the bytes with the reason; the same bytes again only refresh the reason."""
+        self._connection.execute(
+            "INSERT INTO quarantine (digest, stage, reason, receiver, received, body) VALUES (?, ?, ?, ?, ?, ?) "
+            "ON CONFLICT (digest) DO UPDATE SET stage = excluded.stage, reason = excluded.reason",
+            (digest, stage, reason, receiver, received, body),
+        )
+
+    def forget_processed(self, before: int) -> int:
+        """Delete processed events received before ``before`` (milliseconds); how many there were."""
+        return self._connection.execute("DELETE FROM inbox WHERE done AND received < ?", (before,)).rowcount
+
+
+def quarantined(connection: sqlite3.Connection) -> list[Quarantined]:
+    """Everything in quarantine, oldest first."""
+    rows = connection.execute(
+        "SELECT id, stage, reason, receiver, received, body FROM quarantine ORDER BY id"
+    )
+    return [Quarantined(*row) for row in rows]

@@ -1,0 +1,132 @@
+"""What is in a store: the figures that ``status``, the page and the metrics show."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from openlineage_bridge.events import decode
+from openlineage_bridge.store.database import open_readonly
+from openlineage_bridge.store.graph import Graph, GraphQueries, Node
+
+
+@attrs.frozen
+class RunLine:
+    """One run, for a list of the newest.
+
+    Args:
+        namespace: Of its job.
+        name: Of its job.
+        run_id: A UUID.
+        state: ``RUNNING``, ``COMPLETE``, ``FAIL`` or ``ABORT``.
+        started: Microseconds since the epoch; None when unknown.
+        at: Time of its end, else of the last thing heard of it.
+        error: The first line of its ``errorMessage``; None when it has none.
+    """
+
+    namespace: str
+    name: str
+    run_id: str
+    state: str
+    started: int | None
+    at: int
+    error: str | None
+
+
+class Queries:
+    """Questions that are answered from the file, beside a service that writes it.
+
+    Args:
+        path: The store; every question opens it read-only.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = path
+
+    @contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection]:
+        with closing(open_readonly(self._path)) as connection:
+            connection.execute("BEGIN")  # one consistent view for all statements of a question
+            yield connection
+
+    def status(self) -> dict[str, Any]:
+        """The figures of the store, by table."""
+        with self._open() as connection:
+            return figures(connection)
+
+    def find(self, text: str) -> list[Node]:
+        """The nodes that ``text`` names exactly."""
+        with self._open() as connection:
+            return GraphQueries(connection).find(text)
+
+    def search(self, text: str, limit: int) -> list[Node]:
+        """Nodes whose name, namespace or URN contains ``text``."""
+        with self._open() as connection:
+            return GraphQueries(connection).search(text, limit)
+
+    def graph(self, node: str, depth: int) -> Graph | None:
+        """The lineage around the node that ``node`` names exactly; None when it names none, the first when several."""
+        with self._open() as connection:
+            queries = GraphQueries(connection)
+            found = queries.find(node)
+            return queries.graph(found[0], depth) if found else None
+
+    def runs(self, limit: int) -> list[RunLine]:
+        """The newest runs, newest first."""
+        with self._open() as connection:
+            return newest_runs(connection, limit)
+
+
+def figures(connection: sqlite3.Connection) -> dict[str, Any]:
+    """How much there is of everything."""
+
+    def one(query: str) -> Any:
+        return connection.execute(query).fetchone()[0]
+
+    def by(query: str) -> dict[str, int]:
+        return dict(connection.execute(query).fetchall())
+
+    waiting, attempts, reason = connection.execute(
+        "SELECT count(*), coalesce(max(attempts), 0), "
+        "(SELECT reason FROM outbox WHERE reason <> '' ORDER BY attempts DESC LIMIT 1) FROM outbox"
+    ).fetchone()
+    return {
+        "inbox": {
+            "events": one("SELECT count(*) FROM inbox"),
+            "waiting": one("SELECT count(*) FROM inbox WHERE NOT done"),
+        },
+        "quarantine": by("SELECT stage, count(*) FROM quarantine GROUP BY stage ORDER BY stage"),
+        "subjects": by("SELECT kind, count(*) FROM subjects GROUP BY kind ORDER BY kind"),
+        "runs": by("SELECT coalesce(result, 'RUNNING'), count(*) FROM runs GROUP BY 1 ORDER BY 1"),
+        "facts": one("SELECT count(*) FROM facts"),
+        "aspects": one("SELECT count(*) FROM (SELECT DISTINCT urn, name, at FROM aspects)"),
+        "outbox": {"waiting": waiting, "attempts": attempts, "reason": reason},
+        "delivered": one("SELECT count(*) FROM delivered"),
+        "newest_event": one("SELECT max(at) FROM runs"),
+    }
+
+
+def newest_runs(connection: sqlite3.Connection, limit: int) -> list[RunLine]:
+    """The newest runs, newest first."""
+    rows = connection.execute(
+        "SELECT s.namespace, s.name, r.run_id, coalesce(r.result, 'RUNNING'), r.started, r.at, "
+        "b.body FROM runs r JOIN subjects s ON s.id = r.run "
+        "LEFT JOIN facts f ON f.subject = r.run AND f.role = '' AND f.dataset = x'' AND f.facet = 'errorMessage' "
+        "LEFT JOIN bodies b ON b.digest = f.digest ORDER BY r.at DESC, r.run_id DESC LIMIT ?",
+        (limit,),
+    )
+    return [
+        RunLine(namespace, name, run_id, state, started, at, _first_line(body))
+        for namespace, name, run_id, state, started, at, body in rows
+    ]
+
+
+def _first_line(error_message: bytes | None) -> str | None:
+    """The first line of an ``errorMessage`` facet."""
+    message = decode(error_message).get("message") if error_message else None
+    return message.partition("\n")[0] if isinstance(message, str) else None
