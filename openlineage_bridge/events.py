@@ -174,6 +174,8 @@ class _Envelope(msgspec.Struct):
 
 _ENVELOPE = msgspec.json.Decoder(_Envelope)
 _ANY = msgspec.json.Decoder()
+_RAW = msgspec.json.Decoder(msgspec.Raw)
+_ARRAY = msgspec.json.Decoder(list[msgspec.Raw])
 _SORTED = msgspec.json.Encoder(order="sorted")
 _UNREADABLE = (msgspec.MsgspecError, ValueError, OverflowError, RecursionError)
 
@@ -204,15 +206,13 @@ def split(body: bytes) -> list[bytes]:
     Raises:
         RejectedEvent: The body is not JSON.
     """
+    body = body.removeprefix(b"\xef\xbb\xbf").strip()
     try:
-        if body.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
-            return [
-                bytes(item)
-                for item in msgspec.json.decode(body.removeprefix(b"\xef\xbb\xbf"), type=list[msgspec.Raw])
-            ]
+        if body.startswith(b"["):
+            return [bytes(item) for item in _ARRAY.decode(body)]
+        return [bytes(_RAW.decode(body))]
     except _UNREADABLE as error:
         raise RejectedEvent(f"not JSON: {_first_line(error)}") from None
-    return [body]
 
 
 def encode(value: Any) -> bytes:

@@ -96,6 +96,11 @@ class AspectTable:
         ).fetchone()
         return digest_, _proposal(entity_type, *key, body)
 
+    def waiting(self) -> int:
+        """How many proposals are still to be delivered."""
+        count: int = self._connection.execute("SELECT count(*) FROM outbox").fetchone()[0]
+        return count
+
     def delivered(self, sent: Sequence[Due]) -> None:
         """The destination has these; what changed meanwhile stays in the outbox."""
         for each in sent:

@@ -11,6 +11,7 @@ from typing import Any
 import attrs
 
 from openlineage_bridge.events import decode
+from openlineage_bridge.facts import Kind
 from openlineage_bridge.store.database import open_readonly
 from openlineage_bridge.store.graph import Graph, GraphQueries, Node
 
@@ -83,7 +84,11 @@ class Queries:
 
 
 def figures(connection: sqlite3.Connection) -> dict[str, Any]:
-    """How much there is of everything."""
+    """How much there is of everything.
+
+    ``inbox_events`` wait to be processed and ``outbox_aspects`` to be delivered; ``outbox_attempts`` and ``outbox_reason`` are
+    those of the aspect that was offered most often without success; ``newest_event`` is in microseconds since the epoch.
+    """
 
     def one(query: str) -> Any:
         return connection.execute(query).fetchone()[0]
@@ -91,22 +96,23 @@ def figures(connection: sqlite3.Connection) -> dict[str, Any]:
     def by(query: str) -> dict[str, int]:
         return dict(connection.execute(query).fetchall())
 
-    waiting, attempts, reason = connection.execute(
-        "SELECT count(*), coalesce(max(attempts), 0), "
-        "(SELECT reason FROM outbox WHERE reason <> '' ORDER BY attempts DESC LIMIT 1) FROM outbox"
-    ).fetchone()
+    attempts, reason = connection.execute(
+        "SELECT attempts, reason FROM outbox ORDER BY attempts DESC, seq LIMIT 1"
+    ).fetchone() or (0, "")
+    subjects = by("SELECT kind, count(*) FROM subjects GROUP BY kind")
     return {
-        "inbox": {
-            "events": one("SELECT count(*) FROM inbox"),
-            "waiting": one("SELECT count(*) FROM inbox WHERE NOT done"),
-        },
-        "quarantine": by("SELECT stage, count(*) FROM quarantine GROUP BY stage ORDER BY stage"),
-        "subjects": by("SELECT kind, count(*) FROM subjects GROUP BY kind ORDER BY kind"),
+        "events": one("SELECT count(*) FROM inbox"),
+        "inbox_events": one("SELECT count(*) FROM inbox WHERE NOT done"),
+        "quarantine_events": by("SELECT stage, count(*) FROM quarantine GROUP BY stage ORDER BY stage"),
+        "jobs": subjects.get(Kind.JOB, 0),
+        "datasets": subjects.get(Kind.DATASET, 0),
         "runs": by("SELECT coalesce(result, 'RUNNING'), count(*) FROM runs GROUP BY 1 ORDER BY 1"),
         "facts": one("SELECT count(*) FROM facts"),
         "aspects": one("SELECT count(*) FROM (SELECT DISTINCT urn, name, at FROM aspects)"),
-        "outbox": {"waiting": waiting, "attempts": attempts, "reason": reason},
-        "delivered": one("SELECT count(*) FROM delivered"),
+        "delivered_aspects": one("SELECT count(*) FROM delivered"),
+        "outbox_aspects": one("SELECT count(*) FROM outbox"),
+        "outbox_attempts": attempts,
+        "outbox_reason": reason,
         "newest_event": one("SELECT max(at) FROM runs"),
     }
 

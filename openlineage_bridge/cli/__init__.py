@@ -1,0 +1,127 @@
+"""The command line: one file per command, imported when the command is called; ``--help`` imports click alone."""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+COMMANDS = {
+    "demo": "The whole product on one machine: Prefect, Dagster, a database, and the lineage across them.",
+    "serve": "Receive events over HTTP, keep them, and keep the catalog equal to what they say.",
+    "replay": "Read event files through the same pipeline; safe to repeat.",
+    "translate": "Print what the catalog would hold after all the events of some files.",
+    "lineage": "Show upstream and downstream of a job or dataset as a tree.",
+    "export": "Write everything the catalog should hold to a file that `datahub ingest` reads.",
+    "explain": "Tell which URN a dataset gets, by which rule, step by step.",
+    "status": "Show what is in the store, the newest runs, and what is still to be delivered.",
+    "quarantine": "Look at what was refused or could not be processed, with the reason.",
+    "retranslate": "Derive every aspect again, after a change of configuration.",
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and first lines without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """In the order in which a newcomer meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's own file."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"openlineage_bridge.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of ``--help``, from the table above."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Say which commands there are when one is unknown."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"no command {args[0]!r}: there are {', '.join(COMMANDS)}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Start with `openlineage-bridge demo`. Data goes to stdout, everything else to stderr. "
+    "Exit codes: 0 ok, 1 unexpected, 2 usage or configuration, 3 finished but some events are in quarantine, "
+    "4 destination unavailable, 130 interrupted.",
+)
+@click.version_option(package_name="openlineage-bridge")
+def group() -> None:
+    """Lineage from Prefect, Dagster and any other OpenLineage producer, kept and delivered to the catalog."""
+
+
+def main() -> NoReturn:
+    """The console script: turns every error into one sentence and an exit code."""
+    try:
+        code = group.main(standalone_mode=False)
+        sys.stdout.flush()
+        sys.exit(code or 0)
+    except click.exceptions.Exit as leaving:
+        sys.exit(leaving.exit_code)
+    except click.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except click.ClickException as refused:
+        refused.show()
+        sys.exit(refused.exit_code)
+    except BrokenPipeError:  # the reader of our output has left; nothing of ours to say
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except ModuleNotFoundError as error:
+        _fail(_missing(error), 2)
+    except Exception as error:
+        _explain(error)
+
+
+EXTRAS = {
+    "msgspec": "server",
+    "prometheus_client": "server",
+    "starlette": "server",
+    "structlog": "server",
+    "uvicorn": "server",
+    "yaml": "server",
+    "httpx2": "datahub",
+    "duckdb": "demo",
+    "prefect": "demo",
+    "dagster": "demo",
+}
+"""Which extra installs a module that a command may miss."""
+
+
+def _missing(error: ModuleNotFoundError) -> str:
+    extra = EXTRAS.get((error.name or "").partition(".")[0])
+    advice = f"install openlineage-bridge[{extra}]" if extra else "is the installation complete?"
+    return f"this command needs {error.name}: {advice}"
+
+
+def _explain(error: Exception) -> NoReturn:
+    from openlineage_bridge.errors import BridgeError, ConfigError, RetryLater
+
+    if isinstance(error, ConfigError):
+        _fail(str(error), 2)
+    if isinstance(error, RetryLater):
+        _fail(str(error), 4)
+    if isinstance(error, BridgeError):
+        _fail(str(error), 1)
+    raise error
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    click.echo(f"openlineage-bridge: {message}", err=True)
+    sys.exit(code)

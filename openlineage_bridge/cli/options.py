@@ -1,0 +1,82 @@
+"""The options that several commands share, and the objects they stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:  # `--help` must not import what these need
+    from openlineage_bridge.config import Config
+    from openlineage_bridge.translation import Sink, Translator
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def config_option(command: Command) -> Command:
+    """``--config FILE``."""
+    return click.option(
+        "--config",
+        "config_file",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Configuration file.  [default: $OPENLINEAGE_BRIDGE_CONFIG, ./openlineage-bridge.yml, ~/.openlineage/]",
+    )(command)
+
+
+def store_option(command: Command) -> Command:
+    """``--store FILE``."""
+    return click.option(
+        "--store",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="The SQLite file that holds everything.  [default: $OPENLINEAGE_BRIDGE_STORE, else openlineage-bridge.db]",
+    )(command)
+
+
+def format_option(*formats: str) -> Callable[[Command], Command]:
+    """``--format``, the first of ``formats`` being the default."""
+
+    def decorate(command: Command) -> Command:
+        return click.option(
+            "--format",
+            "format_",
+            type=click.Choice(formats),
+            default=formats[0],
+            show_default=True,
+            help="Form of what goes to stdout.",
+        )(command)
+
+    return decorate
+
+
+def load_config(config_file: Path | None, **flags: object) -> Config:
+    """The configuration, with what the command line said; flags are named by dotted key with ``__`` for the dot."""
+    from openlineage_bridge.config import load
+
+    overrides = {key.replace("__", "."): str(v) if isinstance(v, Path) else v for key, v in flags.items()}
+    return load(config_file, overrides=overrides)
+
+
+def translator_of(config: Config) -> Translator:
+    """The configured translator.
+
+    Raises:
+        ConfigError: None is installed, or it refuses its options.
+    """
+    from openlineage_bridge.errors import ConfigError
+    from openlineage_bridge.translation import load_translator
+
+    if config.translator is None:
+        raise ConfigError("no translator is installed: install openlineage-bridge[datahub]")
+    return load_translator(config.translator, config.translator_options)
+
+
+def sink_of(config: Config) -> Sink | None:
+    """The configured sink; None when everything stays in the store."""
+    from openlineage_bridge.translation import load_sink
+
+    name = str(config.translator_options.get("sink", "none"))
+    return None if name == "none" else load_sink(name, config.translator_options)

@@ -1,0 +1,86 @@
+"""The running service: the thread that owns the store, processing, and delivery.
+
+Receivers hand events to ``Service.accept``; whatever was accepted is processed and delivered in the background, and goes
+on where it was when the service is started again.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from pathlib import Path
+
+from openlineage_bridge.delivery import Deliverer
+from openlineage_bridge.errors import BridgeError, RetryLater
+from openlineage_bridge.pipeline import Pipeline
+from openlineage_bridge.receivers import Receipt
+from openlineage_bridge.store import Store
+from openlineage_bridge.store.writer import Writer
+from openlineage_bridge.translation import Sink, Translator
+
+log = logging.getLogger(__name__)
+
+STEP = 64
+"""Events processed between two commits of the receivers: small, so that an acknowledgement never waits long."""
+
+PAUSE = 5.0
+"""Seconds to wait after processing failed for a reason that lies in the store, not in the events."""
+
+
+class Service:
+    """Everything behind the receivers. Implements ``openlineage_bridge.receivers.Inbox``.
+
+    Args:
+        path: The store.
+        translator: From OpenLineage states to aspects.
+        sink: Where aspects are delivered; None keeps them in the store.
+        window: How many of a job's last completed runs are united into its lineage.
+
+    Raises:
+        StorageError: The store cannot be opened.
+    """
+
+    def __init__(self, path: Path, translator: Translator, sink: Sink | None = None, window: int = 1) -> None:
+        self._writer = Writer(lambda: Store(path))
+        self._pipeline = self._writer.run(lambda store: Pipeline(store, translator, window)).result()
+        self._deliverer = Deliverer(self._writer, sink) if sink else None
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._processing = threading.Thread(target=self._process, name="openlineage-bridge-processing")
+        self._processing.start()
+
+    def accept(self, bodies: Sequence[bytes], receiver: str) -> Future[list[Receipt]]:
+        """See ``Inbox.accept``."""
+        accepted = self._writer.accept(bodies, receiver)
+        accepted.add_done_callback(lambda _: self._wake.set())
+        return accepted
+
+    def close(self, timeout: float = 5.0) -> None:
+        """Finish the step and the batch under way, at most ``timeout`` seconds each, and close the store.
+
+        What is still in the inbox or the outbox stays there for the next start.
+        """
+        self._closing.set()
+        self._wake.set()
+        self._processing.join()
+        if self._deliverer:
+            self._deliverer.close(timeout)
+        self._writer.close()
+
+    def _process(self) -> None:
+        while not self._closing.is_set():
+            self._wake.clear()
+            try:
+                taken = self._writer.run(lambda _: self._pipeline.step(STEP)).result()
+            except RetryLater:
+                return
+            except BridgeError:
+                log.exception("processing waits for the store")
+                self._closing.wait(PAUSE)
+                continue
+            if self._deliverer:
+                self._deliverer.notify()
+            if not taken:
+                self._wake.wait()
