@@ -6,7 +6,10 @@
 * ``translation``  the contract with a translator and with a sink
 * ``store``        the one SQLite file
 * ``pipeline``     inbox → facts → aspects → outbox
+* ``derivation``   what has to be derived again because of changed facts
 * ``delivery``     outbox → sink
+* ``service``      all of it running, behind the receivers
+* ``replay``       event files into a store
 * ``receivers``    the ways into the inbox
 * ``server``       the HTTP service
 * ``web``          the lineage page

@@ -168,6 +168,15 @@ class FactTable:
         ).fetchone()
         return row[0] if row else None
 
+    def shares_its_urn(self, dataset: DatasetKey) -> bool:
+        """Whether another dataset is the same entity in the catalog."""
+        return bool(
+            self._connection.execute(
+                "SELECT EXISTS (SELECT 1 FROM subjects a JOIN subjects b ON b.urn = a.urn AND b.id <> a.id WHERE a.id = ?)",
+                (subject_id(Kind.DATASET, dataset),),
+            ).fetchone()[0]
+        )
+
     def datasets_called(self, urn: str) -> list[DatasetKey]:
         """The datasets that are this one entity in the catalog, as far as anything still speaks of them; sorted."""
         rows = self._connection.execute(
