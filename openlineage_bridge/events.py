@@ -20,6 +20,7 @@ import attrs
 import msgspec
 
 from openlineage_bridge.errors import RejectedEvent
+from openlineage_bridge.shape import MOST_LEVELS, exceeds
 
 RUN_IDS = UUID("6b1f5a0e-6f0a-5b0c-9a58-0d6a3c1d2f47")
 """Namespace of the run ids that stand in for ids that are no UUID."""
@@ -187,8 +188,10 @@ def canonical(body: bytes) -> bytes:
     """The same JSON with sorted keys and without white space: equal for bodies that say the same.
 
     Raises:
-        RejectedEvent: The body is not JSON.
+        RejectedEvent: The body is not JSON, or nested deeper than any event is.
     """
+    if exceeds(body):
+        raise RejectedEvent(f"the JSON is nested more than {MOST_LEVELS} levels deep")
     try:
         return _SORTED.encode(_ANY.decode(body.removeprefix(b"\xef\xbb\xbf")))
     except _UNREADABLE as error:
@@ -242,7 +245,7 @@ def parse(body: bytes) -> Event:
 def _event(envelope: _Envelope, warnings: list[str]) -> Event:
     """Choose the kind: by the last part of ``schemaURL``, else by shape (OpenLineage core, ``oneOf``)."""
     declared = (envelope.schemaURL or "").rpartition("/")[2]
-    base = {"time": _time(envelope.eventTime, warnings), "producer": envelope.producer or ""}
+    time, producer = _time(envelope.eventTime, warnings), envelope.producer or ""
     if envelope.dataset is not None and (
         declared == "DatasetEvent" or (envelope.job is None and envelope.run is None)
     ):
@@ -251,28 +254,44 @@ def _event(envelope: _Envelope, warnings: list[str]) -> Event:
             raise RejectedEvent(
                 "no identity: dataset.namespace and dataset.name must be texts that are not empty"
             )
-        return DatasetEvent(dataset=dataset, warnings=tuple(warnings), **base)
-    job = _job_key(envelope.job)
-    common = base | {
-        "job": job,
-        "job_facets": _facets(envelope.job.facets if envelope.job else None, "job.facets", warnings),
-        "inputs": tuple(
-            filter(None, (_dataset(each, each.inputFacets, warnings) for each in envelope.inputs or ()))
-        ),
-        "outputs": tuple(
-            filter(None, (_dataset(each, each.outputFacets, warnings) for each in envelope.outputs or ()))
-        ),
-    }
-    if declared == "JobEvent" or envelope.run is None:
-        return JobEvent(warnings=tuple(warnings), **common)
-    run_id = _run_id(envelope.run.runId, job, warnings)
-    if run_id is None:
-        return JobEvent(warnings=tuple(warnings), **common)
-    event_type = _event_type(envelope.eventType, warnings)
-    run_facets = _facets(envelope.run.facets, "run.facets", warnings)
-    return RunEvent(
-        run_id=run_id, event_type=event_type, run_facets=run_facets, warnings=tuple(warnings), **common
+        return DatasetEvent(time=time, producer=producer, dataset=dataset, warnings=tuple(warnings))
+    event = JobEvent(
+        time=time,
+        producer=producer,
+        job=_job_key(envelope.job),
+        job_facets=_facets(envelope.job.facets if envelope.job else None, "job.facets", warnings),
+        inputs=_datasets_of(envelope.inputs, "inputFacets", warnings),
+        outputs=_datasets_of(envelope.outputs, "outputFacets", warnings),
     )
+    if declared != "JobEvent" and envelope.run is not None:
+        return _run_event(envelope.run, envelope.eventType, event, warnings)
+    return attrs.evolve(event, warnings=tuple(warnings))
+
+
+def _run_event(
+    run: _Run, event_type: str | None, event: JobEvent, warnings: list[str]
+) -> RunEvent | JobEvent:
+    """The event of a run; without a run id, what it says about the job is kept."""
+    run_id = _run_id(run.runId, event.job, warnings)
+    if run_id is None:
+        return attrs.evolve(event, warnings=tuple(warnings))
+    return RunEvent(
+        time=event.time,
+        producer=event.producer,
+        run_id=run_id,
+        job=event.job,
+        event_type=_event_type(event_type, warnings),
+        run_facets=_facets(run.facets, "run.facets", warnings),
+        job_facets=event.job_facets,
+        inputs=event.inputs,
+        outputs=event.outputs,
+        warnings=tuple(warnings),
+    )
+
+
+def _datasets_of(datasets: list[_Dataset] | None, use: str, warnings: list[str]) -> tuple[EventDataset, ...]:
+    named = (_dataset(each, getattr(each, use), warnings) for each in datasets or ())
+    return tuple(each for each in named if each is not None)
 
 
 def _job_key(job: _Job | None) -> JobKey:
@@ -364,7 +383,9 @@ def _repaired(body: bytes, warnings: list[str]) -> _Envelope:
         raise RejectedEvent(f"not JSON: {_first_line(error)}") from None
     if not isinstance(data, dict):
         raise RejectedEvent(f"an event is a JSON object, not {type(data).__name__}")
-    kept = {key: _text(data, key, warnings) for key in ("eventTime", "eventType", "producer", "schemaURL")}
+    kept: dict[str, Any] = {
+        key: _text(data, key, warnings) for key in ("eventTime", "eventType", "producer", "schemaURL")
+    }
     for key, texts in (("run", ("runId",)), ("job", ("namespace", "name"))):
         if data.get(key) is not None:
             kept[key] = _object(data[key], key, texts, warnings)

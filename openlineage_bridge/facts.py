@@ -24,7 +24,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from openlineage_bridge.events import (
     DatasetEvent,
@@ -241,7 +241,7 @@ def job_reference(holder: Any) -> JobKey | None:
     return JobKey(namespace, name) if _is_text(namespace) and _is_text(name) else None
 
 
-def _is_text(value: Any) -> bool:
+def _is_text(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and value != ""
 
 

@@ -1,0 +1,12 @@
+"""The HTTP server: what listens, who may speak to it, how much it takes in, and what it shows.
+
+* ``app``      the routes, as one ASGI application
+* ``auth``     bearer tokens, and which addresses may be listened on without one
+* ``limits``   how much is taken in at once
+* ``views``    the lineage as JSON and as a page
+* ``queries``  what the views ask the store for
+* ``health``   ``/livez`` and ``/readyz``
+* ``metrics``  ``/metrics``
+* ``logs``     structured logs on stderr
+* ``run``      the socket, uvicorn, and a graceful stop
+"""
