@@ -99,6 +99,7 @@ def deliver(store: Store, sink: Sink) -> Report:
     Stops at the first transient failure: what comes after it stays in the outbox.
     """
     report = Report()
+    _address(store, sink)
     while not report.postponed and (offered := store.aspects.due(BATCH)):
         report += settle(store, offered, sink.send([due.proposal for due in offered]), now=_now())
     return report
@@ -117,6 +118,7 @@ class Deliverer:
         self._sink = sink
         self._wake = threading.Event()
         self._closing = threading.Event()
+        store.run(lambda opened: _address(opened, sink)).result()
         self._thread = threading.Thread(target=self._run, name="openlineage-bridge-delivery", daemon=True)
         self._thread.start()
 
@@ -157,6 +159,11 @@ class Deliverer:
                 log.warning("the destination does not take proposals now", extra={"reason": report.reason})
                 return True
         return False
+
+
+def _address(store: Store, sink: Sink) -> None:
+    with store.transaction():
+        store.aspects.address(sink.destination)
 
 
 def _now() -> int:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
+from openlineage_bridge.config import RetentionConfig
 from openlineage_bridge.delivery import Deliverer
 from openlineage_bridge.errors import BridgeError, RetryLater
 from openlineage_bridge.pipeline import Pipeline
@@ -25,6 +27,9 @@ log = logging.getLogger(__name__)
 STEP = 64
 """Events processed between two commits of the receivers: small, so that an acknowledgement never waits long."""
 
+PRUNING = 3600.0
+"""Seconds between two looks at what may leave the store."""
+
 PAUSE = 5.0
 """Seconds to wait after processing failed for a reason that lies in the store, not in the events."""
 
@@ -37,12 +42,23 @@ class Service:
         translator: From OpenLineage states to aspects.
         sink: Where aspects are delivered; None keeps them in the store.
         window: How many of a job's last completed runs are united into its lineage.
+        retention: How long events and runs stay.
 
     Raises:
         StorageError: The store cannot be opened.
     """
 
-    def __init__(self, path: Path, translator: Translator, sink: Sink | None = None, window: int = 1) -> None:
+    def __init__(
+        self,
+        path: Path,
+        translator: Translator,
+        sink: Sink | None = None,
+        window: int = 1,
+        retention: RetentionConfig | None = None,
+    ) -> None:
+        self._window = window
+        self._retention = retention or RetentionConfig()
+        self._next_pruning = time.monotonic()
         self._writer = Writer(lambda: Store(path))
         self._pipeline = self._writer.run(lambda store: Pipeline(store, translator, window)).result()
         self._deliverer = Deliverer(self._writer, sink) if sink else None
@@ -82,5 +98,16 @@ class Service:
                 continue
             if self._deliverer:
                 self._deliverer.notify()
-            if not taken:
-                self._wake.wait()
+            if not taken and not self._prune():
+                self._wake.wait(PRUNING)
+
+    def _prune(self) -> bool:
+        """Once in a while remove some of what may leave the store; whether there may be more."""
+        if time.monotonic() < self._next_pruning:
+            return False
+        now = time.time_ns() // 1_000_000
+        prune = self._writer.run(lambda store: store.prune(self._retention, window=self._window, now=now))
+        if prune.result():
+            return True
+        self._next_pruning = time.monotonic() + PRUNING
+        return False

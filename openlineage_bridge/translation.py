@@ -238,6 +238,11 @@ Outcome = Delivered | Retry | Refused
 class Sink(Protocol):
     """Where proposals are delivered. ``send`` blocks; it is called from one thread at a time."""
 
+    @property
+    def destination(self) -> str:
+        """Which one it is, e.g. its address: what was delivered is remembered for this destination only."""
+        ...
+
     def send(self, proposals: Sequence[Proposal]) -> list[Outcome]:
         """Deliver in order; one outcome per proposal, in the same order. Raises only on a programming error."""
         ...
@@ -252,6 +257,7 @@ class MemorySink:
     """A sink that keeps what it was sent; for tests, of the bridge's users too."""
 
     sent: list[Proposal] = attrs.field(factory=list)
+    destination: str = "memory"
 
     def send(self, proposals: Sequence[Proposal]) -> list[Outcome]:
         """Keep the proposals."""

@@ -43,7 +43,7 @@ def command(
     translator, sink = translator_of(config), sink_of(config)
     configure()
     listener = bind(config.server)
-    service = Service(config.store, translator, sink, config.lineage_window)
+    service = Service(config.store, translator, sink, config.lineage_window, config.retention)
     try:
         received = Server(create_app(service, Queries(config.store), config), listener).listen()
     finally:

@@ -6,6 +6,7 @@
 * ``facts``     what OpenLineage now says
 * ``jobs``      the state of runs, and what each job reads and writes now
 * ``aspects``   what the catalog should hold, and what it still lacks
+* ``retention`` what may leave the store
 * ``graph``     the lineage graph, for people
 * ``writer``    the thread that owns the read-write connection in a service, with group commit
 """
@@ -17,11 +18,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
+from openlineage_bridge.config import RetentionConfig
 from openlineage_bridge.store.aspects import AspectTable
 from openlineage_bridge.store.database import Database
 from openlineage_bridge.store.facts import FactTable
 from openlineage_bridge.store.inbox import InboxTable
 from openlineage_bridge.store.jobs import JobTable
+from openlineage_bridge.store.retention import prune
 
 __all__ = ["Store"]
 
@@ -49,6 +52,11 @@ class Store:
         """Everything inside is committed with a full fsync, or nothing is."""
         with self._database.transaction():
             yield
+
+    def prune(self, retention: RetentionConfig, *, window: int, now: int) -> int:
+        """Remove some of what may leave, in one transaction; 0 means that nothing more may (``store.retention``)."""
+        with self.transaction():
+            return prune(self.connection, retention, window=window, now=now)
 
     def close(self) -> None:
         """Close the file and let others open it."""

@@ -96,6 +96,22 @@ class AspectTable:
         ).fetchone()
         return digest_, _proposal(entity_type, *key, body)
 
+    def address(self, destination: str) -> None:
+        """Deliver to ``destination`` from now on; when it is another one than before, it lacks everything.
+
+        Raises:
+            StorageError: The change could not be committed.
+        """
+        known = self._connection.execute("SELECT name FROM destination").fetchone()
+        if known == (destination,):
+            return
+        self._connection.execute("DELETE FROM destination")
+        self._connection.execute("INSERT INTO destination VALUES (?)", (destination,))
+        self._connection.execute("DELETE FROM delivered")
+        self._connection.execute(
+            "INSERT OR IGNORE INTO outbox (urn, name, at) SELECT DISTINCT urn, name, at FROM aspects ORDER BY rowid"
+        )
+
     def waiting(self) -> int:
         """How many proposals are still to be delivered."""
         count: int = self._connection.execute("SELECT count(*) FROM outbox").fetchone()[0]

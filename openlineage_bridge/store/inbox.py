@@ -121,10 +121,6 @@ class InboxTable:
             (digest, stage, reason, receiver, received, body),
         )
 
-    def forget_processed(self, before: int) -> int:
-        """Delete processed events received before ``before`` (milliseconds); how many there were."""
-        return self._connection.execute("DELETE FROM inbox WHERE done AND received < ?", (before,)).rowcount
-
 
 def quarantined(connection: sqlite3.Connection) -> list[Quarantined]:
     """Everything in quarantine, oldest first."""

@@ -10,7 +10,7 @@
 ``edges``      what each job reads and writes now
 ``aspects``    what the catalog should hold
 ``outbox``     which of those it still lacks
-``delivered``  what it was last given
+``delivered``  what it was last given, and which ``destination`` that was
 ============== =====================================================================================================
 """
 
@@ -120,6 +120,10 @@ CREATE TABLE outbox (
     attempts INTEGER NOT NULL DEFAULT 0,
     reason   TEXT NOT NULL DEFAULT '',     -- what the destination last said
     UNIQUE (urn, name, at)
+);
+
+CREATE TABLE destination (
+    name TEXT NOT NULL                     -- whose rows ``delivered`` holds; at most one row
 );
 
 CREATE TABLE delivered (

@@ -1,0 +1,59 @@
+"""What may leave the store: events that are long processed, and runs that nobody looks at any more.
+
+A run stays while it is among the newest of its job, while it is young enough, and while it speaks for its job, so that
+pruning never changes what a job reads and writes. What the catalog was given about a run stays in the catalog.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from openlineage_bridge.config import RetentionConfig
+
+DAY_MS = 86_400_000
+RUNS_AT_ONCE = 500
+"""Runs removed in one transaction: small, so that an acknowledgement never waits long."""
+
+_LEAVING = """
+SELECT run FROM (
+    SELECT run, at, used,
+           row_number() OVER (PARTITION BY job ORDER BY at DESC) AS place,
+           row_number() OVER (PARTITION BY job, used, result ORDER BY at DESC, run_id DESC) AS place_among_alike
+    FROM runs
+) WHERE place > :runs AND at < :before AND NOT (used AND place_among_alike <= :window) LIMIT :limit
+"""
+
+_OF_A_RUN = (
+    "DELETE FROM outbox WHERE (urn, name, at) IN (SELECT urn, name, at FROM aspects WHERE owner = ?)",
+    "DELETE FROM delivered WHERE (urn, name, at) IN (SELECT urn, name, at FROM aspects WHERE owner = ?)",
+    "DELETE FROM aspects WHERE owner = ?",
+    "DELETE FROM facts WHERE subject = ?",
+    "DELETE FROM runs WHERE run = ?",
+    "DELETE FROM subjects WHERE id = ?",
+)
+
+
+def prune(connection: sqlite3.Connection, retention: RetentionConfig, *, window: int, now: int) -> int:
+    """Remove some of what may leave; how many rows of events and runs. 0 means that nothing more may leave.
+
+    Args:
+        connection: In a transaction.
+        retention: How long things stay.
+        window: How many completed runs speak for a job (``lineage_window``).
+        now: Milliseconds since the epoch.
+    """
+    events = connection.execute(
+        "DELETE FROM inbox WHERE done AND received < ?", (now - int(retention.event_days * DAY_MS),)
+    ).rowcount
+    limits = {
+        "runs": retention.runs,
+        "before": (now - int(retention.run_days * DAY_MS)) * 1000,
+        "window": window,
+        "limit": RUNS_AT_ONCE,
+    }
+    runs = connection.execute(_LEAVING, limits).fetchall()
+    for statement in _OF_A_RUN:
+        connection.executemany(statement, runs)
+    if runs:
+        connection.execute("DELETE FROM bodies WHERE digest NOT IN (SELECT digest FROM facts)")
+    return events + len(runs)
