@@ -1,0 +1,158 @@
+"""The OpenLineage client as the environment configures it: for the background, and for one bounded emission now."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Any
+
+import yaml
+from openlineage.client.client import OpenLineageClient
+from openlineage.client.event_v2 import DatasetEvent, JobEvent, RunEvent
+
+Event = RunEvent | JobEvent | DatasetEvent
+
+SEND_TIMEOUT = 3.0
+"""Seconds that ``send`` waits for a connection and for an answer, each."""
+
+SEND_RETRY = {"total": 1, "connect": 1, "read": 1, "backoff_factor": 0.1}
+"""urllib3's retry settings for ``send``: once more, so that a connection the server had closed is no failure."""
+
+TYPE_KEY = "OPENLINEAGE__TRANSPORT__TYPE"
+TRANSPORT_KEY = "OPENLINEAGE__TRANSPORT"
+URL_KEY = "OPENLINEAGE_URL"
+
+
+class NotConfiguredError(RuntimeError):
+    """There is no OpenLineage backend to send to; set ``OPENLINEAGE_URL`` or write an ``openlineage.yml``."""
+
+
+def configured() -> bool:
+    """Whether the user configured an OpenLineage backend, by any of the client's own means.
+
+    ``OPENLINEAGE_URL``, ``OPENLINEAGE_CONFIG``, ``OPENLINEAGE__TRANSPORT…`` or an ``openlineage.yml`` where the client
+    looks for one, and not ``OPENLINEAGE_DISABLED=true``. Nothing configured means nothing happens: the client's own
+    fallback would print every event to the console.
+    """
+    if os.environ.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true":
+        return False
+    return bool(_typed_transport() or os.environ.get(URL_KEY))
+
+
+def background_client() -> OpenLineageClient:
+    """A client with the user's own settings, retries included: patience costs nothing off the user's thread.
+
+    Raises:
+        NotConfiguredError: The client would fall back to printing events.
+    """
+    if not configured():
+        raise NotConfiguredError(NotConfiguredError.__doc__)
+    return OpenLineageClient()
+
+
+def send(event: Event) -> None:
+    """Emit one event now, on this thread, within about ``2 * (1 + retries) * SEND_TIMEOUT`` seconds.
+
+    For callers that keep a cursor and try again later (Dagster's sensor). HTTP transports get the short timeout and
+    few retries above whatever the user configured, and ``async_http`` becomes ``http``, because it would hide failures;
+    other transports keep their own bounds.
+
+    Raises:
+        NotConfiguredError: No backend is configured.
+        Exception: Whatever the transport raises when the event did not get through.
+    """
+    with _sender_lock:
+        _current_sender().emit(event)
+
+
+def bounded_settings() -> dict[str, Any]:
+    """Client configuration that keeps the user's transport and bounds its time.
+
+    A ``config`` given to the client's constructor precedes the YAML file and the environment, key by key; with
+    ``OPENLINEAGE_URL`` alone there is no transport section to lay it over, so it is written out in full.
+    """
+    kind = _typed_transport()
+    bounds: dict[str, Any] = {"timeout": SEND_TIMEOUT, "retry": dict(SEND_RETRY)}
+    if kind in ("http", "async_http"):
+        return {"transport": {**bounds, "type": "http"}}
+    if kind is None:
+        return {"transport": {**bounds, **_legacy_http()}}
+    return {}
+
+
+def _legacy_http() -> dict[str, Any]:
+    settings: dict[str, Any] = {"type": "http", "url": os.environ[URL_KEY]}
+    if endpoint := os.environ.get("OPENLINEAGE_ENDPOINT"):
+        settings["endpoint"] = endpoint
+    if key := os.environ.get("OPENLINEAGE_API_KEY"):
+        settings["auth"] = {"type": "api_key", "apiKey": key}
+    return settings
+
+
+def _typed_transport() -> str | None:
+    """The ``type`` of the transport section, which is what makes the client use that section at all."""
+    if kind := os.environ.get(TYPE_KEY):
+        return kind
+    in_environment = _parsed(os.environ.get(TRANSPORT_KEY, ""))
+    in_file = _mapping(_config_file().get("transport"))
+    kind = in_environment.get("type") or in_file.get("type")
+    return str(kind) if kind else None
+
+
+def _config_file() -> dict[str, Any]:
+    """The YAML file the client would read; an unreadable one is what it is to the client: nothing."""
+    for path in _config_paths():
+        try:
+            if path.is_file() and os.access(path, os.R_OK):
+                return _parsed(path.read_text("utf-8"))
+        except (OSError, ValueError):
+            return {}
+    return {}
+
+
+def _config_paths() -> list[Path]:
+    """Where the client looks, in its order (openlineage-python, ``OpenLineageClient._find_yaml_config_path``)."""
+    named = os.environ.get("OPENLINEAGE_CONFIG")
+    places = [Path("openlineage.yml"), Path("~/.openlineage/openlineage.yml")]
+    return [path.expanduser() for path in ([Path(named)] if named else []) + places]
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    try:
+        return _mapping(yaml.safe_load(text))
+    except yaml.YAMLError:
+        return {}
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+_sender: OpenLineageClient | None = None
+_sender_settings: frozenset[tuple[str, str]] = frozenset()
+_sender_lock = threading.Lock()
+
+
+def _current_sender() -> OpenLineageClient:
+    """The client of this process for ``send``, made again when the environment's settings changed."""
+    global _sender, _sender_settings  # noqa: PLW0603  # one connection per process, behind the lock
+    if not configured():
+        raise NotConfiguredError(NotConfiguredError.__doc__)
+    settings = frozenset(item for item in os.environ.items() if item[0].startswith("OPENLINEAGE"))
+    if _sender is None or settings != _sender_settings:
+        _sender = OpenLineageClient(config=bounded_settings())
+        # The constructor itself copies OPENLINEAGE_URL into further variables, so they are read again.
+        _sender_settings = frozenset(item for item in os.environ.items() if item[0].startswith("OPENLINEAGE"))
+    return _sender
+
+
+def _start_afresh_in_child() -> None:
+    """After a fork: the connection is the parent's, and its lock may be held for ever."""
+    global _sender, _sender_lock  # noqa: PLW0603  # the process's own state, and this is a new process
+    _sender = None
+    _sender_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_afresh_in_child)
