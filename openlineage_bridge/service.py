@@ -24,8 +24,14 @@ from openlineage_bridge.translation import Sink, Translator
 
 log = logging.getLogger(__name__)
 
-STEP = 64
-"""Events processed between two commits of the receivers: small, so that an acknowledgement never waits long."""
+STEP, STEP_UNDER_LOAD = 200, 16
+"""Events processed in one transaction: few while events arrive, because an acknowledgement may have to wait for it."""
+
+SHARE_UNDER_LOAD = 0.25
+"""Share of the time that is spent on processing while events arrive: accepting goes first, the inbox keeps the rest."""
+
+LULL = 0.1
+"""Seconds without an arrival after which processing has all the time that there is."""
 
 PRUNING = 3600.0
 """Seconds between two looks at what may leave the store."""
@@ -58,7 +64,7 @@ class Service:
     ) -> None:
         self._window = window
         self._retention = retention or RetentionConfig()
-        self._next_pruning = time.monotonic()
+        self._next_pruning = self._last_arrival = time.monotonic()
         self._writer = Writer(lambda: Store(path))
         self._pipeline = self._writer.run(lambda store: Pipeline(store, translator, window)).result()
         self._deliverer = Deliverer(self._writer, sink) if sink else None
@@ -69,6 +75,7 @@ class Service:
 
     def accept(self, bodies: Sequence[bytes], receiver: str) -> Future[list[Receipt]]:
         """See ``Inbox.accept``."""
+        self._last_arrival = time.monotonic()
         accepted = self._writer.accept(bodies, receiver)
         accepted.add_done_callback(lambda _: self._wake.set())
         return accepted
@@ -88,8 +95,10 @@ class Service:
     def _process(self) -> None:
         while not self._closing.is_set():
             self._wake.clear()
+            arriving = time.monotonic() - self._last_arrival < LULL
+            started = time.monotonic()
             try:
-                taken = self._writer.run(lambda _: self._pipeline.step(STEP)).result()
+                taken = self._step(STEP_UNDER_LOAD if arriving else STEP)
             except RetryLater:
                 return
             except BridgeError:
@@ -100,6 +109,11 @@ class Service:
                 self._deliverer.notify()
             if not taken and not self._prune():
                 self._wake.wait(PRUNING)
+            elif arriving:
+                self._closing.wait((time.monotonic() - started) * (1 / SHARE_UNDER_LOAD - 1))
+
+    def _step(self, limit: int) -> int:
+        return self._writer.run(lambda _: self._pipeline.step(limit)).result()
 
     def _prune(self) -> bool:
         """Once in a while remove some of what may leave the store; whether there may be more."""

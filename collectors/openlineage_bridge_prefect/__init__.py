@@ -1,0 +1,27 @@
+"""Prefect → OpenLineage: every flow and task run of this process, without a change to the user's code.
+
+Importing this package switches the collector on, when an OpenLineage backend is configured; so does Prefect's plugin
+loader (``PREFECT_PLUGINS_ENABLED=1``). Doing both is doing it once.
+
+* ``plugin``       what the ``prefect.plugins`` entry point loads
+* ``activation``   switch on: what happens when which Prefect module is imported
+* ``wrapping``     the methods of Prefect that are wrapped, and the self-check that they still are what they were
+* ``observer``     from a state transition to a snapshot, on the user's thread; never raises
+* ``transitions``  Prefect state type → OpenLineage event types
+* ``runs``         which run is this, who encloses it, how far has its run cycle got
+* ``snapshots``    cheap copies of what an engine knows at a transition
+* ``assets``       Prefect assets → datasets
+* ``events``       snapshot → OpenLineage events, on the emitter's thread
+* ``facets``       the run and job facets of an event
+* ``parameters``   parameters as the facet may show them
+* ``lookups``      what only the Prefect API knows: parents in other processes, runs that no local engine drives
+* ``identity``     producer, namespace, and the parent that the environment names
+"""
+
+from __future__ import annotations
+
+from openlineage_bridge_prefect.activation import activate
+
+__all__ = ["activate"]
+
+activate()

@@ -1,0 +1,111 @@
+"""Prefect assets (``@materialize``, ``asset_deps``) → datasets, by the OpenLineage naming specification."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import attrs
+
+from openlineage_bridge_capture.datasets import Dataset
+from openlineage_bridge_prefect.parameters import without_passwords
+
+DATABASES: dict[str, tuple[str, int | None]] = {
+    "postgres": ("postgres", 5432),
+    "postgresql": ("postgres", 5432),
+    "redshift": ("redshift", 5439),
+    "mysql": ("mysql", 3306),
+    "mssql": ("mssql", 1433),
+    "sqlserver": ("sqlserver", 1433),
+    "oracle": ("oracle", 1521),
+    "trino": ("trino", 8080),
+    "snowflake": ("snowflake", None),
+}
+"""Scheme of an asset key → scheme of the namespace and default port; the path becomes a dotted name."""
+
+ROW_COUNTS = ("row_count", "rows", "rowCount", "num_rows")
+SIZES = ("bytes", "size", "size_bytes")
+"""Keys of asset metadata that are a statistic of the output."""
+
+
+@attrs.frozen
+class AssetUse:
+    """What a task run does with Prefect assets.
+
+    Args:
+        inputs: Assets it depends on.
+        outputs: Assets it materialized, each with its metadata.
+        tool: What materialized them (``@materialize(by=…)``).
+    """
+
+    inputs: tuple[Any, ...]
+    outputs: tuple[tuple[Any, Mapping[str, Any]], ...]
+    tool: str | None = None
+
+
+def use_of(task_run_id: UUID, state: Any) -> AssetUse | None:
+    """The assets of a task run that ends now, from Prefect's context; cheap. None when it has none.
+
+    A cached result read and wrote nothing. A failed task materialized nothing. Assets that merely pass through a plain
+    task are an input of the task that materializes something from them, as in Prefect's own events.
+    """
+    context = _context(task_run_id)
+    if context is None or state.name == "Cached":
+        return None
+    inputs, outputs = set(context.direct_asset_dependencies), set(context.downstream_assets)
+    if outputs:
+        inputs |= context.upstream_assets
+    if not state.is_completed():
+        outputs = set()
+    if not inputs and not outputs:
+        return None
+    metadata = context.materialization_metadata
+    return AssetUse(
+        inputs=tuple(sorted(inputs, key=_key)),
+        outputs=tuple((asset, dict(metadata.get(asset.key, {}))) for asset in sorted(outputs, key=_key)),
+        tool=context.materialized_by,
+    )
+
+
+def _key(asset: Any) -> str:
+    return str(asset.key)
+
+
+def _context(task_run_id: UUID) -> Any:
+    # Prefect has assets since 3.4.5.
+    asset_context = getattr(sys.modules.get("prefect.context"), "AssetContext", None)
+    context = asset_context.get() if asset_context is not None else None
+    if context is None or context.task_run_id not in (None, task_run_id):
+        return None
+    return context
+
+
+def identity(key: str) -> tuple[str, str]:
+    """Namespace and name of the dataset that an asset key (a URI) means."""
+    parts = urlsplit(without_passwords(key))
+    path = parts.path.strip("/")
+    if parts.scheme == "file":
+        return "file", parts.path or key
+    if parts.scheme == "bigquery":
+        return "bigquery", ".".join(filter(None, [parts.netloc, *path.split("/")])) or key
+    if parts.scheme in DATABASES:
+        return _database_namespace(parts.scheme, parts.netloc), ".".join(path.split("/")) or key
+    return f"{parts.scheme}://{parts.netloc}", path or "/"
+
+
+def _database_namespace(scheme: str, authority: str) -> str:
+    name, port = DATABASES[scheme]
+    # A user name says who reads, not what is read.
+    host = authority.rpartition("@")[2]
+    return f"{name}://{host}" if port is None or ":" in host else f"{name}://{host}:{port}"
+
+
+def dataset(asset: Any, metadata: Mapping[str, Any] | None = None) -> Dataset:
+    """The dataset of an asset, with what Prefect knows about it as facets (plain JSON objects come later)."""
+    from openlineage_bridge_prefect import facets
+
+    namespace, name = identity(asset.key)
+    return Dataset(namespace, name, facets.asset(asset, metadata or {}))

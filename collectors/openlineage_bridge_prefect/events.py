@@ -1,0 +1,144 @@
+"""From a snapshot to OpenLineage events, on the emitter's thread."""
+
+from __future__ import annotations
+
+import logging
+from uuid import UUID
+
+import attrs
+from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
+from openlineage.client.facet_v2 import JobFacet, RunFacet
+
+from openlineage_bridge_capture import log
+from openlineage_bridge_capture.describe import Description, describe
+from openlineage_bridge_capture.recorder import Recording
+from openlineage_bridge_prefect import assets, facets, lookups, runs
+from openlineage_bridge_prefect.identity import (
+    PRODUCER,
+    RunReference,
+    environment_parent,
+    environment_root,
+    namespace,
+)
+from openlineage_bridge_prefect.snapshots import Snapshot
+from openlineage_bridge_prefect.transitions import EventType
+
+MAX_JOB_NAMES = 10_000
+"""Runs whose job names are remembered for ``jobDependencies``; the oldest are forgotten first."""
+
+_job_names: dict[UUID, str] = {}
+
+
+def build(snapshot: Snapshot) -> list[RunEvent]:
+    """The events of a transition, in order. The last one carries what the run read and wrote."""
+    _remember(snapshot.run)
+    *first, last = snapshot.types
+    return [
+        *(_event(snapshot, event_type, Description()) for event_type in first),
+        _event(snapshot, last, _io(snapshot)),
+    ]
+
+
+def _event(snapshot: Snapshot, event_type: EventType, io: Description) -> RunEvent:
+    run = Run(runId=str(snapshot.run.id), facets={**_run_facets(snapshot, event_type), **io.run_facets})
+    job = Job(
+        namespace=namespace(), name=snapshot.run.job_name, facets={**_job_facets(snapshot), **io.job_facets}
+    )
+    return RunEvent(
+        eventType=RunState[event_type],
+        eventTime=snapshot.time.isoformat(),
+        run=run,
+        job=job,
+        inputs=io.inputs,
+        outputs=io.outputs,
+        producer=PRODUCER,
+    )
+
+
+def _run_facets(snapshot: Snapshot, event_type: EventType) -> dict[str, RunFacet]:
+    found = facets.host(snapshot)
+    direct, root = ancestors(snapshot.run)
+    if direct is not None and root is not None:
+        found["parent"] = facets.parent(direct, root)
+    if snapshot.tags:
+        found["tags"] = facets.tags(snapshot.tags)
+    if snapshot.scheduled_for is not None:
+        found["nominalTime"] = facets.nominal_time(snapshot.scheduled_for)
+    if event_type == "START":
+        found.update(_start_facets(snapshot))
+    if event_type == "FAIL" and snapshot.failure is not None:
+        found["errorMessage"] = facets.error(snapshot.failure)
+    return found
+
+
+def _start_facets(snapshot: Snapshot) -> dict[str, RunFacet]:
+    found: dict[str, RunFacet] = {}
+    if snapshot.parameters:
+        found["executionParameters"] = facets.execution_parameters(snapshot.parameters)
+    known = [(run_id, _job_names[run_id]) for run_id in snapshot.upstream if run_id in _job_names]
+    if known:
+        upstream = [RunReference(str(run_id), namespace(), name) for run_id, name in known]
+        found["jobDependencies"] = facets.job_dependencies(upstream)
+    return found
+
+
+def _job_facets(snapshot: Snapshot) -> dict[str, JobFacet]:
+    found: dict[str, JobFacet] = {"jobType": facets.job_type(snapshot.run.kind)}
+    if snapshot.description:
+        found["documentation"] = facets.documentation(snapshot.description)
+    return found
+
+
+def ancestors(run: runs.Run) -> tuple[RunReference | None, RunReference | None]:
+    """The run around this one and the top of its chain; above the outermost run stands what the environment names."""
+    direct = lookups.parent(run)
+    if direct is None:
+        return environment_parent(), environment_root()
+    top = direct
+    while (above := lookups.parent(top)) is not None:
+        top = above
+    return _reference(direct), environment_root() or _reference(top)
+
+
+def _reference(run: runs.Run) -> RunReference:
+    return RunReference(str(run.id), namespace(), run.job_name)
+
+
+def _remember(run: runs.Run) -> None:
+    _job_names[run.id] = run.job_name
+    if len(_job_names) > MAX_JOB_NAMES:
+        del _job_names[next(iter(_job_names))]
+
+
+def _io(snapshot: Snapshot) -> Description:
+    """What the run read and wrote; when that cannot be told, the run still ends."""
+    try:
+        return _described(snapshot.recording, snapshot.asset_use)
+    except Exception:
+        log.once(
+            logging.WARNING,
+            "What a run read and wrote could not be described; its end is reported without",
+            exc_info=True,
+        )
+        return Description()
+
+
+def _described(recording: Recording, use: assets.AssetUse | None) -> Description:
+    """The description of what was recorded, and of the Prefect assets."""
+    if use is None:
+        return describe(recording) if recording else Description()
+    inputs = [assets.dataset(asset) for asset in use.inputs]
+    outputs = [assets.dataset(asset, metadata) for asset, metadata in use.outputs]
+    description = describe(
+        attrs.evolve(recording, inputs=(*recording.inputs, *inputs), outputs=(*recording.outputs, *outputs))
+    )
+    _add_statistics(description, use)
+    return description
+
+
+def _add_statistics(description: Description, use: assets.AssetUse) -> None:
+    known = {assets.identity(asset.key): facets.statistics(metadata) for asset, metadata in use.outputs}
+    for output in description.outputs:
+        statistics = known.get((output.namespace, output.name))
+        if statistics is not None:
+            output.outputFacets = {**(output.outputFacets or {}), "outputStatistics": statistics}

@@ -1,0 +1,276 @@
+"""The run, job and dataset facets of this collector's events.
+
+One facet of the specification wherever one fits; ``prefect_flowRun``, ``prefect_taskRun`` and ``prefect_asset`` for
+what none carries. Custom classes stand at module level: making an attrs class costs a millisecond.
+"""
+# ruff: noqa: N815 - facet fields are named as they are on the wire
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import attr
+from openlineage.client.facet_v2 import (
+    DatasetFacet,
+    JobFacet,
+    RunFacet,
+    documentation_dataset,
+    documentation_job,
+    error_message_run,
+    execution_parameters_run,
+    job_dependencies_run,
+    job_type_job,
+    nominal_time_run,
+    output_statistics_output_dataset,
+    ownership_dataset,
+    parent_run,
+    processing_engine_run,
+    tags_run,
+)
+
+from openlineage_bridge_prefect import assets, parameters
+from openlineage_bridge_prefect.identity import PRODUCER, VERSION, RunReference
+from openlineage_bridge_prefect.runs import Kind
+from openlineage_bridge_prefect.snapshots import Failure, Snapshot
+
+SCHEMAS = f"{PRODUCER}/schemas"
+
+
+@attr.define
+class FlowRunFacet(RunFacet):
+    """``prefect_flowRun``: what Prefect knows about a flow run and no facet of the specification carries."""
+
+    flowRunId: str
+    flowName: str | None = None
+    runCount: int | None = None
+    stateType: str | None = None
+    stateName: str | None = None
+    stateMessage: str | None = None
+    flowRunName: str | None = None
+    flowId: str | None = None
+    flowVersion: str | None = None
+    deploymentId: str | None = None
+    deploymentVersion: str | None = None
+    workPoolName: str | None = None
+    workQueueName: str | None = None
+    idempotencyKey: str | None = None
+    infrastructurePid: str | None = None
+    autoScheduled: bool | None = None
+    url: str | None = None
+
+    @staticmethod
+    def _get_schema() -> str:
+        return f"{SCHEMAS}/FlowRunFacet.json#/$defs/FlowRunFacet"
+
+
+@attr.define
+class TaskRunFacet(RunFacet):
+    """``prefect_taskRun``: what Prefect knows about a task run and no facet of the specification carries."""
+
+    taskRunId: str
+    taskName: str | None = None
+    runCount: int | None = None
+    retries: int | None = None
+    stateType: str | None = None
+    stateName: str | None = None
+    stateMessage: str | None = None
+    taskRunName: str | None = None
+    taskKey: str | None = None
+    taskVersion: str | None = None
+    dynamicKey: str | None = None
+    flowName: str | None = None
+    flowRunId: str | None = None
+    flowRunRunCount: int | None = None
+    materializedBy: str | None = None
+    url: str | None = None
+
+    @staticmethod
+    def _get_schema() -> str:
+        return f"{SCHEMAS}/TaskRunFacet.json#/$defs/TaskRunFacet"
+
+
+@attr.define
+class AssetFacet(DatasetFacet):
+    """``prefect_asset``: the Prefect asset behind a dataset."""
+
+    key: str
+    name: str | None = None
+    url: str | None = None
+    metadata: dict[str, str] | None = None
+
+    @staticmethod
+    def _get_schema() -> str:
+        return f"{SCHEMAS}/AssetFacet.json#/$defs/AssetFacet"
+
+
+def host(snapshot: Snapshot) -> dict[str, RunFacet]:
+    """The custom facet of the run, and the engine that ran it."""
+    engine = _engine()
+    if snapshot.run.kind == "FLOW":
+        flow_run = FlowRunFacet(flowRunId=str(snapshot.run.id), **_host_fields(snapshot, "flow-run"))
+        return {"prefect_flowRun": flow_run, "processing_engine": engine}
+    task_run = TaskRunFacet(
+        taskRunId=str(snapshot.run.id),
+        materializedBy=snapshot.asset_use.tool if snapshot.asset_use else None,
+        **_host_fields(snapshot, "task-run"),
+    )
+    return {"prefect_taskRun": task_run, "processing_engine": engine}
+
+
+def _host_fields(snapshot: Snapshot, kind: str) -> dict[str, Any]:
+    state_type, state_name, state_message = snapshot.state
+    return {
+        **{field: _plain(value) for field, value in snapshot.details.items()},
+        "flowName": snapshot.run.flow_name,
+        "runCount": snapshot.run_count,
+        "stateType": state_type,
+        "stateName": state_name,
+        "stateMessage": parameters.without_passwords(state_message) if state_message else None,
+        "url": _url(kind, snapshot.run.id),
+        "producer": PRODUCER,
+    }
+
+
+def _plain(value: Any) -> Any:
+    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
+
+
+def _url(kind: str, run_id: UUID) -> str | None:
+    urls = sys.modules.get("prefect.utilities.urls")
+    return urls.url_for(kind, obj_id=run_id) if urls is not None else None
+
+
+@functools.cache
+def _engine() -> RunFacet:
+    return processing_engine_run.ProcessingEngineRunFacet(
+        version=str(getattr(sys.modules.get("prefect"), "__version__", "unknown")),
+        name="Prefect",
+        openlineageAdapterVersion=VERSION,
+        producer=PRODUCER,
+    )
+
+
+def parent(direct: RunReference, root: RunReference) -> RunFacet:
+    """The run that encloses this one, and the top of the chain."""
+    return parent_run.ParentRunFacet(
+        run=parent_run.Run(runId=direct.run_id),
+        job=parent_run.Job(namespace=direct.namespace, name=direct.name),
+        root=parent_run.Root(
+            run=parent_run.RootRun(runId=root.run_id),
+            job=parent_run.RootJob(namespace=root.namespace, name=root.name),
+        ),
+        producer=PRODUCER,
+    )
+
+
+def error(failure: Failure) -> RunFacet:
+    """Why the run failed."""
+    stack_trace = failure.stack_trace
+    return error_message_run.ErrorMessageRunFacet(
+        message=parameters.without_passwords(failure.message),
+        programmingLanguage="PYTHON",
+        stackTrace=parameters.without_passwords(stack_trace) if stack_trace else None,
+        producer=PRODUCER,
+    )
+
+
+def tags(names: tuple[str, ...]) -> RunFacet:
+    """Prefect's tags, which have no value."""
+    fields = [tags_run.TagsRunFacetFields(key=name, value="true", source="PREFECT") for name in sorted(names)]
+    return tags_run.TagsRunFacet(tags=fields, producer=PRODUCER)
+
+
+def nominal_time(scheduled_for: datetime) -> RunFacet:
+    """When the schedule wanted the run to start."""
+    return nominal_time_run.NominalTimeRunFacet(nominalStartTime=scheduled_for.isoformat(), producer=PRODUCER)
+
+
+def execution_parameters(values: tuple[parameters.Parameter, ...]) -> RunFacet:
+    """What the run was called with, as far as it may be shown."""
+    shown = [
+        execution_parameters_run.ExecutionParameter(
+            key=value.name, name=value.name, value=parameters.shown(value)
+        )
+        for value in values
+    ]
+    return execution_parameters_run.ExecutionParametersRunFacet(parameters=shown, producer=PRODUCER)
+
+
+def job_dependencies(upstream: list[RunReference]) -> RunFacet:
+    """The runs whose results this one takes or waits for (control flow, not data flow)."""
+    return job_dependencies_run.JobDependenciesRunFacet(
+        upstream=[
+            job_dependencies_run.JobDependency(
+                job=job_dependencies_run.JobIdentifier(namespace=run.namespace, name=run.name),
+                run=job_dependencies_run.RunIdentifier(runId=run.run_id),
+                dependency_type="DIRECT_INVOCATION",
+                sequence_trigger_rule="FINISH_TO_START",
+            )
+            for run in upstream
+        ],
+        producer=PRODUCER,
+    )
+
+
+@functools.cache
+def job_type(kind: Kind) -> JobFacet:
+    """What kind of job this is."""
+    return job_type_job.JobTypeJobFacet(
+        processingType="BATCH",
+        integration="PREFECT",
+        jobType=kind,
+        emissionPattern=job_type_job.EmissionPattern(
+            eventTrigger="EVENT_BASED", eventContentMode="ACCUMULATIVE"
+        ),
+        producer=PRODUCER,
+    )
+
+
+def documentation(text: str) -> JobFacet:
+    """The description of a flow or task: its ``description``, or its docstring."""
+    return documentation_job.DocumentationJobFacet(description=text, producer=PRODUCER)
+
+
+def asset(value: Any, metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Facets of the dataset behind a Prefect asset."""
+    properties = value.properties
+    found: dict[str, Any] = {
+        "prefect_asset": AssetFacet(
+            key=parameters.without_passwords(value.key),
+            name=getattr(properties, "name", None),
+            url=getattr(properties, "url", None),
+            metadata={item.name: parameters.shown(item) for item in parameters.copies(metadata)} or None,
+            producer=PRODUCER,
+        )
+    }
+    if description := getattr(properties, "description", None):
+        found["documentation"] = documentation_dataset.DocumentationDatasetFacet(
+            description=description, producer=PRODUCER
+        )
+    if owners := getattr(properties, "owners", None):
+        found["ownership"] = ownership_dataset.OwnershipDatasetFacet(
+            owners=[ownership_dataset.Owner(name=owner) for owner in owners], producer=PRODUCER
+        )
+    return found
+
+
+def statistics(
+    metadata: Mapping[str, Any],
+) -> output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet | None:
+    """How much was written, where asset metadata says so under one of the usual keys."""
+    rows, size = _count(metadata, assets.ROW_COUNTS), _count(metadata, assets.SIZES)
+    if rows is None and size is None:
+        return None
+    return output_statistics_output_dataset.OutputStatisticsOutputDatasetFacet(
+        rowCount=rows, size=size, producer=PRODUCER
+    )
+
+
+def _count(metadata: Mapping[str, Any], keys: tuple[str, ...]) -> int | None:
+    found = (metadata[key] for key in keys if isinstance(metadata.get(key), int))
+    return next(found, None)

@@ -1,0 +1,121 @@
+"""From a state transition to a snapshot, on the user's thread: cheap, and never raises into it.
+
+What is slow (look-ups, facets, SQL, serialising, sending) is left to the emitter's thread, and so is the import of the
+OpenLineage client's classes.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from openlineage_bridge_capture import log
+from openlineage_bridge_capture.emitter import emitter
+from openlineage_bridge_prefect import snapshots
+from openlineage_bridge_prefect.runs import Kind, Run, is_live, run_of
+from openlineage_bridge_prefect.transitions import TERMINAL, event_types
+
+if TYPE_CHECKING:
+    from openlineage.client.event_v2 import RunEvent
+
+    from openlineage_bridge_prefect.snapshots import Snapshot
+
+FLUSH_SECONDS = 2.0
+"""The longest that the end of an outermost run waits for its events to leave; once per outage (circuit breaker)."""
+
+UNDRIVEN = frozenset({"CRASHED", "CANCELLED", "FAILED"})
+"""State types that a runner, a worker or the command line sets on a run whose own engine could not."""
+
+
+def before(engine: Any, kind: Kind) -> Run | None:
+    """Note a transition that is about to happen. None, when the run cannot even be named."""
+    try:
+        return run_of(engine, kind)
+    except Exception:
+        _give_up()
+        return None
+
+
+def after(engine: Any, run: Run | None, state: Any) -> None:
+    """Report a transition that happened."""
+    if run is None:
+        return
+    try:
+        _transition(engine, run, state)
+    except Exception:
+        _give_up()
+
+
+def signalled(engine: Any, run: Run | None, signal: BaseException) -> None:
+    """Report what an exception out of a transition says: Prefect's ``Pause`` carries the state that the API chose.
+
+    Every other exception is the engine's to handle, and comes back as a transition of its own.
+    """
+    state = getattr(signal, "state", None) if type(signal).__name__ == "Pause" else None
+    if state is not None:
+        after(engine, run, state)
+
+
+def settle(run: Run | None) -> None:
+    """Wait, within a bound, for the events of an outermost run that ended: the process may be gone a moment later.
+
+    Only on a synchronous engine's thread: waiting in an event loop would hold up whatever else runs there, and the
+    flush at exit catches what it leaves.
+    """
+    try:
+        if run is not None and run.finished and run.outermost:
+            emitter().flush(FLUSH_SECONDS)
+    except Exception:
+        _give_up()
+
+
+def proposed(flow_run_id: Any, result: Any) -> None:
+    """Report the end of a flow run that no engine of this process drives: a killed or cancelled child's."""
+    try:
+        state = result.state
+        if result.status.value != "ACCEPT" or state is None or state.type.value not in UNDRIVEN:
+            return
+        run_id = flow_run_id if isinstance(flow_run_id, UUID) else UUID(str(flow_run_id))
+        if not is_live(run_id):
+            emitter().emit(functools.partial(_build_undriven, run_id, state))
+    except Exception:
+        _give_up()
+
+
+def _transition(engine: Any, run: Run, state: Any) -> None:
+    if state.id == run.state_id:
+        return
+    run.state_id = state.id
+    state_type = state.type.value
+    if state_type == "RUNNING":
+        run.run_count += 1
+    types = event_types(state_type, started=run.started, finished=run.finished)
+    if not types:
+        return
+    run.started = True
+    run.finished = state_type in TERMINAL
+    take = snapshots.of_flow_engine if run.kind == "FLOW" else snapshots.of_task_engine
+    emitter().emit(functools.partial(_build, take(engine, run, state, types)))
+
+
+def _build(snapshot: Snapshot) -> list[RunEvent]:
+    from openlineage_bridge_prefect import events
+
+    return events.build(snapshot)
+
+
+def _build_undriven(flow_run_id: UUID, state: Any) -> list[RunEvent]:
+    from openlineage_bridge_prefect import events, lookups
+
+    snapshot = lookups.undriven(flow_run_id, state)
+    return events.build(snapshot) if snapshot is not None else []
+
+
+def _give_up() -> None:
+    log.once(
+        logging.WARNING,
+        "A Prefect state transition could not be reported as OpenLineage; the run itself is not affected",
+        exc_info=True,
+    )

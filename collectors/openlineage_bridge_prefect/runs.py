@@ -1,0 +1,175 @@
+"""Which run is this, who encloses it, and how far its run cycle has got.
+
+A ``Run`` lives as long as the Prefect engine that drives it: the engine holds it, and the table of live runs is weak.
+So nothing has to be cleaned up, whichever way a run ends.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextvars import Token
+from typing import Any, Literal
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+import attrs
+
+Kind = Literal["FLOW", "TASK"]
+
+ENGINE_ATTRIBUTE = "_openlineage_bridge_run"
+
+
+@attrs.define(eq=False)
+class Run:
+    """A flow or task run as OpenLineage sees it.
+
+    Args:
+        id: Prefect's own UUID, which is the ``runId``.
+        kind: Flow run or task run.
+        job_name: ``flow.name``, ``flow.name.task.name``, or ``task.name`` of a task without a flow; never the task key,
+            which changes when the task's source line moves.
+        flow_name: Name of the flow, None for a task without one.
+        parent: The enclosing run, once known.
+        parent_task_run_id: Task run through which another process started this one; to be looked up.
+        outermost: A flow run whose parent no engine of this process drives, or a task run without a parent: the process
+            may be done when the run is. Not the tasks of a process pool, which come by the thousand.
+        state_id: Id of the last state seen, because an engine may announce a state twice.
+        started: START was emitted.
+        finished: A terminal event was emitted.
+        run_count: How often the run entered RUNNING, as Prefect counts.
+    """
+
+    id: UUID
+    kind: Kind
+    job_name: str
+    flow_name: str | None = None
+    parent: Run | None = None
+    parent_task_run_id: UUID | None = None
+    outermost: bool = True
+    state_id: UUID | None = None
+    started: bool = False
+    finished: bool = False
+    run_count: int = 0
+
+
+_live: WeakValueDictionary[UUID, Run] = WeakValueDictionary()
+
+
+def is_live(run_id: UUID) -> bool:
+    """Whether an engine of this process drives the run."""
+    return run_id in _live
+
+
+def run_of(engine: Any, kind: Kind) -> Run:
+    """The run that an engine drives; made at its first transition, while the contexts around it are the caller's."""
+    run = engine.__dict__.get(ENGINE_ATTRIBUTE)
+    if run is None:
+        run = _flow_run(engine) if kind == "FLOW" else _task_run(engine)
+        engine.__dict__[ENGINE_ATTRIBUTE] = run
+        _live[run.id] = run
+    return run  # type: ignore[no-any-return]  # what an engine's attributes hold is Any
+
+
+def current_run() -> str | None:
+    """Id of the innermost run whose code is executing here; what statements and datasets are attributed to."""
+    task, flow = _innermost(None)
+    if task is not None:
+        return str(task.task_run.id)
+    return str(flow.flow_run.id) if flow is not None else None
+
+
+def _flow_run(engine: Any) -> Run:
+    flow_run = engine.flow_run
+    parent = _enclosing(flow_run.id)
+    return Run(
+        id=flow_run.id,
+        kind="FLOW",
+        job_name=engine.flow.name,
+        flow_name=engine.flow.name,
+        parent=parent,
+        parent_task_run_id=None if parent else getattr(flow_run, "parent_task_run_id", None),
+        outermost=parent is None or not is_live(parent.id),
+        state_id=getattr(flow_run.state, "id", None),
+        run_count=getattr(flow_run, "run_count", 0) or 0,
+    )
+
+
+def _task_run(engine: Any) -> Run:
+    task_run = engine.task_run
+    parent = _enclosing(task_run.id)
+    flow_name = parent.flow_name if parent is not None else None
+    return Run(
+        id=task_run.id,
+        kind="TASK",
+        job_name=f"{flow_name}.{engine.task.name}" if flow_name else engine.task.name,
+        flow_name=flow_name,
+        parent=parent,
+        outermost=parent is None,
+        state_id=getattr(task_run.state, "id", None),
+    )
+
+
+def _enclosing(own: UUID) -> Run | None:
+    """The run around the one with id ``own``: the enclosing task run of the same flow run, else the flow run."""
+    task, flow = _innermost(own)
+    if task is not None:
+        return _live.get(task.task_run.id) or _remote_task_run(task, flow)
+    if flow is not None:
+        return _live.get(flow.flow_run.id) or _remote_flow_run(flow)
+    return None
+
+
+def _innermost(own: UUID | None) -> tuple[Any, Any]:
+    """Prefect's contexts around the executing code: (task, flow), either None, those of run ``own`` left out.
+
+    A task context of another flow run than the current one belongs to the caller of a subflow: the subflow is nearer.
+    """
+    contexts = sys.modules.get("prefect.context")
+    if contexts is None:
+        return None, None
+    flow = _outside(contexts.FlowRunContext.get(), "flow_run", own)
+    task = _outside(contexts.TaskRunContext.get(), "task_run", own)
+    if task is not None and flow is not None and task.task_run.flow_run_id != flow.flow_run.id:
+        task = None
+    return task, flow
+
+
+def _outside(context: Any, attribute: str, own: UUID | None) -> Any:
+    """The nearest context that is about a run, and about another one than ``own``.
+
+    Prefect enters a task's own context before the first transition; the token of the context variable remembers what
+    was there before.
+    """
+    while context is not None:
+        run = getattr(context, attribute, None)
+        if run is not None and run.id != own:
+            return context
+        before = getattr(getattr(context, "_token", None), "old_value", None)
+        context = None if before is Token.MISSING else before
+    return None
+
+
+def _remote_flow_run(context: Any) -> Run:
+    """A flow run that another process drives: this one is a worker of its process pool, or of Dask, or of Ray."""
+    flow_run = context.flow_run
+    name = context.flow.name if context.flow is not None else flow_run.name
+    return Run(
+        id=flow_run.id,
+        kind="FLOW",
+        job_name=name,
+        flow_name=name,
+        parent_task_run_id=getattr(flow_run, "parent_task_run_id", None),
+    )
+
+
+def _remote_task_run(context: Any, flow_context: Any) -> Run:
+    """A task run that another process drives."""
+    flow = _live.get(flow_context.flow_run.id) or _remote_flow_run(flow_context) if flow_context else None
+    name = context.task.name
+    return Run(
+        id=context.task_run.id,
+        kind="TASK",
+        job_name=f"{flow.flow_name}.{name}" if flow else name,
+        flow_name=flow.flow_name if flow else None,
+        parent=flow,
+    )

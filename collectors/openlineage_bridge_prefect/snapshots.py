@@ -1,0 +1,193 @@
+"""Cheap copies of what an engine knows at a transition.
+
+Taken on the user's thread, read on the emitter's: everything in a snapshot is immutable or a copy, because the engine
+goes on changing its run in the meantime.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import attrs
+
+from openlineage_bridge_capture import recorder
+from openlineage_bridge_capture.recorder import Recording
+from openlineage_bridge_prefect import assets, parameters
+from openlineage_bridge_prefect.assets import AssetUse
+from openlineage_bridge_prefect.parameters import Parameter
+from openlineage_bridge_prefect.runs import Run
+from openlineage_bridge_prefect.transitions import TERMINAL, EventType
+
+MAX_MESSAGE = 4_096
+"""Characters of a state's message that are kept."""
+
+MAX_TRACEBACK = 65_536
+"""Characters of a traceback that are kept: the last ones, which name the error."""
+
+MAX_UPSTREAM = 100
+"""Upstream runs that are kept; a task mapped over thousands of futures depends on them all."""
+
+FLOW_RUN_FIELDS = {
+    "flowRunName": "name",
+    "flowId": "flow_id",
+    "flowVersion": "flow_version",
+    "deploymentId": "deployment_id",
+    "deploymentVersion": "deployment_version",
+    "workPoolName": "work_pool_name",
+    "workQueueName": "work_queue_name",
+    "idempotencyKey": "idempotency_key",
+    "infrastructurePid": "infrastructure_pid",
+    "autoScheduled": "auto_scheduled",
+}
+"""Field of the ``prefect_flowRun`` facet → attribute of Prefect's ``FlowRun``."""
+
+TASK_RUN_FIELDS = {
+    "taskRunName": "name",
+    "taskKey": "task_key",
+    "taskVersion": "task_version",
+    "dynamicKey": "dynamic_key",
+    "flowRunId": "flow_run_id",
+    "flowRunRunCount": "flow_run_run_count",
+}
+"""Field of the ``prefect_taskRun`` facet → attribute of Prefect's ``TaskRun``."""
+
+
+@attrs.frozen
+class Failure:
+    """Why a run failed.
+
+    Args:
+        message: One line for people.
+        stack_trace: Python's traceback, when there was an exception.
+    """
+
+    message: str
+    stack_trace: str | None = None
+
+
+@attrs.frozen
+class Snapshot:
+    """A transition of a run, with all that its events may say.
+
+    Args:
+        run: Identity and ancestors; these do not change any more.
+        types: The events to be emitted, in order.
+        time: When Prefect says the state began.
+        state: Type, name and message of the state.
+        run_count: How often the run entered RUNNING so far.
+        details: Fields of the custom facet, as Prefect's own values.
+        tags: Tags of the run.
+        description: Text about the flow or task.
+        parameters: What the run was called with; on START.
+        scheduled_for: When the schedule wanted the run to start; None for one that nobody scheduled.
+        upstream: Ids of runs whose results this one takes or waits for; on START.
+        failure: Why it failed; on FAIL.
+        recording: What it read and wrote; at its end.
+        asset_use: Prefect assets it depends on and materializes; at its end.
+    """
+
+    run: Run
+    types: tuple[EventType, ...]
+    time: datetime
+    state: tuple[str, str | None, str | None]
+    run_count: int
+    details: Mapping[str, Any]
+    tags: tuple[str, ...] = ()
+    description: str | None = None
+    parameters: tuple[Parameter, ...] = ()
+    scheduled_for: datetime | None = None
+    upstream: tuple[UUID, ...] = ()
+    failure: Failure | None = None
+    recording: Recording = attrs.field(factory=Recording)
+    asset_use: AssetUse | None = None
+
+
+def of_flow_engine(engine: Any, run: Run, state: Any, types: tuple[EventType, ...]) -> Snapshot:
+    """What a flow engine knows now."""
+    return of_flow_run(
+        engine.flow_run,
+        run,
+        state,
+        types,
+        description=engine.flow.description,
+        parameters=parameters.copies(engine.parameters) if "START" in types else (),
+        recording=recorder.take(str(run.id)) if run.finished else Recording(),
+    )
+
+
+def of_flow_run(flow_run: Any, run: Run, state: Any, types: tuple[EventType, ...], **more: Any) -> Snapshot:
+    """What Prefect's ``FlowRun`` says; ``more`` are further fields of the snapshot."""
+    return Snapshot(
+        run=run,
+        types=types,
+        time=state.timestamp,
+        state=_state(state),
+        run_count=run.run_count,
+        details={field: getattr(flow_run, name, None) for field, name in FLOW_RUN_FIELDS.items()},
+        tags=tuple(flow_run.tags or ()),
+        scheduled_for=flow_run.expected_start_time if getattr(flow_run, "auto_scheduled", False) else None,
+        failure=_failure(state),
+        **more,
+    )
+
+
+def of_task_engine(engine: Any, run: Run, state: Any, types: tuple[EventType, ...]) -> Snapshot:
+    """What a task engine knows now."""
+    task_run, starts = engine.task_run, "START" in types
+    return Snapshot(
+        run=run,
+        types=types,
+        time=state.timestamp,
+        state=_state(state),
+        run_count=task_run.run_count,
+        details={
+            "taskName": engine.task.name,
+            "retries": engine.task.retries,
+            **{field: getattr(task_run, name, None) for field, name in TASK_RUN_FIELDS.items()},
+        },
+        tags=tuple(task_run.tags or ()),
+        description=engine.task.description,
+        parameters=parameters.copies(engine.parameters) if starts else (),
+        upstream=_upstream(task_run) if starts else (),
+        failure=_failure(state),
+        recording=recorder.take(str(run.id)) if run.finished else Recording(),
+        asset_use=assets.use_of(task_run.id, state) if run.finished else None,
+    )
+
+
+def _state(state: Any) -> tuple[str, str | None, str | None]:
+    return state.type.value, state.name, (state.message or "")[:MAX_MESSAGE] or None
+
+
+def _upstream(task_run: Any) -> tuple[UUID, ...]:
+    """Ids of the runs whose results are inputs; the enclosing run is the parent, not an input."""
+    found: dict[UUID, None] = {}
+    for parameter, inputs in (task_run.task_inputs or {}).items():
+        if parameter == "__parents__":
+            continue
+        for value in inputs:
+            identifier = getattr(value, "id", None)
+            if isinstance(identifier, UUID) and len(found) < MAX_UPSTREAM:
+                found[identifier] = None
+    return tuple(found)
+
+
+def _failure(state: Any) -> Failure | None:
+    if TERMINAL.get(state.type.value) != "FAIL":
+        return None
+    exception = _exception(state.data)
+    if exception is None:
+        return Failure(message=(state.message or state.name or "failed")[:MAX_MESSAGE])
+    message = "".join(traceback.format_exception_only(exception)).strip()
+    stack_trace = "".join(traceback.format_exception(exception))
+    return Failure(message=message[:MAX_MESSAGE], stack_trace=stack_trace[-MAX_TRACEBACK:])
+
+
+def _exception(data: Any) -> BaseException | None:
+    """The exception in a state's data: itself, or inside the record of a persisted result."""
+    result = data.result if type(data).__name__ == "ResultRecord" else data
+    return result if isinstance(result, BaseException) else None

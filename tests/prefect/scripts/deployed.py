@@ -1,0 +1,46 @@
+"""Flows that a process worker runs, and, run as a script, their deployments."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+from prefect import flow, task
+from prefect.deployments import run_deployment
+
+WORK_POOL = "processes"
+
+
+@task
+def hangs(pid_file: str) -> None:
+    # A rename, so that whoever waits for the file finds the whole number in it.
+    Path(f"{pid_file}.new").write_text(str(os.getpid()))
+    Path(f"{pid_file}.new").rename(pid_file)
+    threading.Event().wait(120)
+
+
+@flow(name="hanging")
+def hanging(pid_file: str) -> None:
+    hangs(pid_file)
+
+
+@flow(name="deployed child")
+def child() -> None:
+    pass
+
+
+@flow(name="deployed parent")
+def parent() -> None:
+    run_deployment("deployed child/test", timeout=60, poll_interval=1)
+
+
+def main() -> None:
+    here = Path(__file__)
+    for name in ("hanging", "child", "parent"):
+        deployable = flow.from_source(source=str(here.parent), entrypoint=f"{here.name}:{name}")
+        deployable.deploy("test", work_pool_name=WORK_POOL, print_next_steps=False)
+
+
+if __name__ == "__main__":
+    main()

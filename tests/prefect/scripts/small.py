@@ -1,0 +1,36 @@
+"""A flow with a task, for tests that look at everything around it; the first argument chooses the loader."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+if "import-before" in sys.argv:
+    import openlineage_bridge_prefect
+
+from prefect import flow, task
+
+if "import-after" in sys.argv:
+    import openlineage_bridge_prefect  # noqa: F401 - the import is what is tested
+
+
+@task
+def double(number: int) -> int:
+    return 2 * number
+
+
+@flow(name="small")
+def small() -> int:
+    return sum(double(number) for number in range(3))
+
+
+def main() -> None:
+    began = time.perf_counter()
+    result = small()
+    print(f"{result} {time.perf_counter() - began:.3f}")  # noqa: T201 - the test reads it
+    if "fail" in sys.argv:
+        sys.exit(7)
+
+
+if __name__ == "__main__":
+    main()

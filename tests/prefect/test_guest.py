@@ -1,0 +1,113 @@
+"""The collector is a guest: whatever happens to lineage, the user's process is as it would be without it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+RESULT = "6"
+# One flush of two seconds when the run ends; the circuit is open after it, so the end of the process waits no more. The
+# rest is for a busy machine; the client's own retries would take nine seconds for each of the eight events.
+ADDED_SECONDS = 7.0
+
+
+@pytest.fixture(scope="module")
+def undisturbed(run_script) -> float:
+    """How long the flow takes in a process that reports nowhere, and that nothing of ours is printed there."""
+    outcome = run_script("small.py", backend={})
+    result, seconds = outcome.stdout.split()
+
+    assert (outcome.returncode, result, outcome.stderr) == (0, RESULT, "")
+    return float(seconds)
+
+
+@pytest.fixture
+def hanging_port() -> Iterator[int]:
+    """A port that accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        held: list[socket.socket] = []
+        threading.Thread(target=_accept, args=(server, held), daemon=True).start()
+        yield server.getsockname()[1]
+        server.shutdown(socket.SHUT_RDWR)
+        for connection in held:
+            connection.close()
+
+
+def _accept(server: socket.socket, held: list[socket.socket]) -> None:
+    while True:
+        try:
+            held.append(server.accept()[0])
+        except OSError:
+            return
+
+
+def test_the_api_server_reports_nothing(undisturbed, prefect_server) -> None:
+    """The plugin is loaded in the server's process too; what the server does there is not the user's lineage."""
+    assert not prefect_server.events.exists()
+
+
+def test_nothing_configured_means_nothing_happens(undisturbed) -> None:
+    """With the plugin loaded and no backend, nothing is emitted and nothing is printed."""
+    assert undisturbed > 0
+
+
+def test_a_refusing_backend_costs_a_bounded_time(run_script, undisturbed, free_port) -> None:
+    """Result and exit code stay, the flow ends soon, one line says that events are late."""
+    outcome = run_script("small.py", "fail", backend={"OPENLINEAGE_URL": f"http://127.0.0.1:{free_port}"})
+    result, seconds = outcome.stdout.split()
+
+    assert (outcome.returncode, result) == (7, RESULT)
+    assert float(seconds) < undisturbed + ADDED_SECONDS
+    assert outcome.stderr.count("openlineage_bridge") <= 2
+
+
+def test_a_hanging_backend_costs_a_bounded_time(run_script, undisturbed, hanging_port) -> None:
+    """A backend that never answers costs no more than one that refuses."""
+    outcome = run_script("small.py", backend={"OPENLINEAGE_URL": f"http://127.0.0.1:{hanging_port}"})
+    result, seconds = outcome.stdout.split()
+
+    assert (outcome.returncode, result) == (0, RESULT)
+    assert float(seconds) < undisturbed + ADDED_SECONDS
+
+
+@pytest.mark.parametrize("loader", ["import-before", "import-after"])
+def test_a_plain_import_is_enough(run_script, loader) -> None:
+    """Without the plugin setting, importing the package before or after Prefect does the same, beside the plugin or not."""
+    plugins = "1" if loader == "import-before" else "0"
+    outcome = run_script("small.py", loader, PREFECT_PLUGINS_ENABLED=plugins)
+    expected = [
+        ("START", "small"),
+        *[("START", "small.double"), ("COMPLETE", "small.double")] * 3,
+        ("COMPLETE", "small"),
+    ]
+
+    assert expected == [(event["eventType"], event["job"]["name"]) for event in outcome.events]
+
+
+def test_namespace_and_parent_come_from_the_environment(run_script) -> None:
+    """``OPENLINEAGE_NAMESPACE`` names the jobs; ``OPENLINEAGE_PARENT_ID`` stands above the outermost run and at the root."""
+    parent = "0192f7a0-0000-7000-8000-000000000001"
+    outcome = run_script(
+        "small.py",
+        OPENLINEAGE_NAMESPACE="prefect://acme/prod",
+        OPENLINEAGE_PARENT_ID=f"cron://host/a/nightly/{parent}",
+    )
+    families = {
+        (
+            event["job"]["name"],
+            facet["job"]["name"],
+            facet["root"]["job"]["namespace"],
+            facet["root"]["run"]["runId"],
+        )
+        for event in outcome.events
+        for facet in [event["run"]["facets"]["parent"]]
+    }
+
+    assert {event["job"]["namespace"] for event in outcome.events} == {"prefect://acme/prod"}
+    assert families == {
+        ("small", "nightly", "cron://host/a", parent),
+        ("small.double", "small", "cron://host/a", parent),
+    }
