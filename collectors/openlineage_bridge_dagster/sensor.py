@@ -1,0 +1,150 @@
+"""The sensor: a plain Dagster sensor that keeps an OpenLineage backend up to date with every run of the instance."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+from dagster import DefaultSensorStatus, SensorDefinition, SensorEvaluationContext, SkipReason, sensor
+
+from openlineage_bridge_capture import client
+from openlineage_bridge_dagster.assets import definitions_of
+from openlineage_bridge_dagster.cursor import Cursor
+from openlineage_bridge_dagster.delivery import Send
+from openlineage_bridge_dagster.discovery import Wanted
+from openlineage_bridge_dagster.identity import location_name
+from openlineage_bridge_dagster.naming import AssetNaming, DatasetOf, parse_namespaces
+from openlineage_bridge_dagster.tail import Progress, Tail
+
+log = logging.getLogger(__name__)
+
+NAMESPACES_VARIABLE = "OPENLINEAGE_BRIDGE_DAGSTER_NAMESPACES"
+UI_VARIABLE = "OPENLINEAGE_BRIDGE_DAGSTER_UI"
+BUDGET = 10.0
+"""Seconds that a tick works; Dagster gives up on it after 60 and starts another beside it."""
+
+
+def openlineage_sensor(
+    name: str = "openlineage_sensor",
+    *,
+    namespaces: Mapping[str, str] | None = None,
+    dataset_of: DatasetOf | None = None,
+    dagster_url: str | None = None,
+    backfill: str | None = None,
+    only_this_location: bool = False,
+    minimum_interval_seconds: int = 5,
+    default_status: DefaultSensorStatus = DefaultSensorStatus.RUNNING,
+    send: Send = client.send,
+) -> SensorDefinition:
+    """A sensor that tells an OpenLineage backend about every run, step and asset of this Dagster instance.
+
+    The backend is configured as for every OpenLineage client (``OPENLINEAGE_URL`` and its kin), in the environment of
+    the code server; without it the sensor skips. One sensor serves a whole instance.
+
+    Args:
+        name: Name of the sensor.
+        namespaces: OpenLineage namespace by platform for assets named ``[env, platform, database, schema, table]``;
+            default: the JSON object in ``OPENLINEAGE_BRIDGE_DAGSTER_NAMESPACES``.
+        dataset_of: Your own rule from asset key and metadata to a dataset; returns None to leave it to the others.
+        dagster_url: Address of Dagster's UI, for links; default: ``OPENLINEAGE_BRIDGE_DAGSTER_UI``.
+        backfill: ``"all"``, or the ISO time from which on runs count; default: runs created after the first tick,
+            or within the minute before it.
+        only_this_location: Observe the runs of this code location only, for one sensor in each location.
+        minimum_interval_seconds: Seconds between ticks; Dagster's loop takes 5 at least.
+        default_status: Whether it runs without being switched on.
+        send: Delivers an event, returns when it was acknowledged, raises when not.
+
+    Raises:
+        ValueError: ``backfill`` or the namespaces cannot be read.
+    """
+    start = parse_backfill(backfill)
+    naming = AssetNaming(
+        namespaces=dict(namespaces)
+        if namespaces is not None
+        else parse_namespaces(os.environ.get(NAMESPACES_VARIABLE)),
+        dataset_of=dataset_of,
+    )
+    tail = Tail(
+        send=send,
+        namespace=os.environ.get("OPENLINEAGE_NAMESPACE") or "dagster",
+        naming=naming,
+        ui=dagster_url or os.environ.get(UI_VARIABLE),
+    )
+    ticking = threading.Lock()
+
+    @sensor(
+        name=name,
+        minimum_interval_seconds=minimum_interval_seconds,
+        default_status=default_status,
+        description="Tells an OpenLineage backend about every run, step and asset.",
+    )
+    def evaluate(context: SensorEvaluationContext) -> SkipReason:
+        # A tick that Dagster gave up on goes on in this process: a second one beside it would only repeat it.
+        if not ticking.acquire(blocking=False):
+            return SkipReason("The previous tick is still at work.")
+        try:
+            return tick(context, tail, start=start, only_this_location=only_this_location)
+        finally:
+            ticking.release()
+
+    return evaluate
+
+
+def tick(
+    context: SensorEvaluationContext,
+    tail: Tail,
+    *,
+    start: float | None = None,
+    only_this_location: bool = False,
+) -> SkipReason:
+    """One evaluation: advance the tail and keep how far it came.
+
+    Raises:
+        DeliveryError: Nothing at all could be delivered; Dagster shows a failed tick and keeps the cursor.
+        ValueError: The cursor is another version's.
+    """
+    if tail.send is client.send and not client.configured():
+        return SkipReason(
+            "OpenLineage is not configured in this code server: set OPENLINEAGE_URL, for instance."
+        )
+    tail.definitions = definitions_of(context.repository_def)
+    if only_this_location:
+        tail.wanted = _of_location(getattr(context.code_location_origin, "location_name", None))
+    cursor = Cursor.from_json(context.cursor) if context.cursor else tail.begin(context.instance, start)
+    progress = tail.advance(context.instance, cursor, budget=BUDGET)
+    for problem in progress.problems:
+        # context.log writes a file for every tick that touches it: problems only.
+        context.log.error(problem)
+    if progress.error is not None and progress.delivered == 0:
+        raise progress.error
+    context.update_cursor(cursor.to_json())
+    return SkipReason(_said(progress))
+
+
+def parse_backfill(text: str | None) -> float | None:
+    """Where to start: None for now, 0 for all of history, else seconds since the epoch.
+
+    Raises:
+        ValueError: The text is neither ``all`` nor an ISO time.
+    """
+    if text is None:
+        return None
+    if text == "all":
+        return 0.0
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _said(progress: Progress) -> str:
+    parts = [f"{progress.delivered} events delivered, {progress.open_runs} runs open"]
+    if progress.error is not None:
+        parts.append(f"stopped by {progress.error}; the rest follows at the next tick")
+    return "; ".join([*parts, *progress.problems]) + "."
+
+
+def _of_location(location: str | None) -> Wanted:
+    """Whether a run was launched from the code location of that name."""
+    return lambda record: location_name(record.dagster_run) == location
