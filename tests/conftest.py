@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -27,3 +32,46 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _module(name: str) -> ModuleType:
+    """A module beside this file; loaded by path because tests are not a package."""
+    spec = importlib.util.spec_from_file_location(
+        f"bridge_tests_{name}", Path(__file__).with_name(f"{name}.py")
+    )
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def plain() -> ModuleType:
+    """Translators that say what they are given."""
+    return _module("plain")
+
+
+@pytest.fixture(scope="session")
+def world() -> ModuleType:
+    """Events of a small world, written and generated."""
+    return _module("worlds")
+
+
+@pytest.fixture(scope="session")
+def datahub_ingest():
+    """Runs the real ``datahub ingest`` with file source and file sink; what the sink wrote."""
+
+    def ingest(source: Path, target: Path) -> list[object]:
+        recipe = Path(__file__).parents[1] / "examples" / "recipes" / "check-export.yml"
+        environment = os.environ | {
+            "PROPOSALS": str(source),
+            "CHECKED": str(target),
+            "DATAHUB_TELEMETRY_ENABLED": "false",
+        }
+        command = [sys.executable, "-m", "datahub", "ingest", "-c", str(recipe)]
+        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=120)
+        written: list[object] = json.loads(target.read_text())
+        return written
+
+    return ingest
