@@ -1,0 +1,220 @@
+"""What the tests of the DataHub translator share: the judge, a stand-in for GMS, and short ways to write states."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import attrs
+import pytest
+
+from openlineage_bridge.events import DatasetKey, Facets, JobKey
+from openlineage_bridge.lineage import Lineage, lineage_of
+from openlineage_bridge.translation import (
+    Aspect,
+    DatasetState,
+    JobIdentity,
+    JobState,
+    Proposal,
+    RunState,
+    Use,
+)
+from openlineage_bridge_datahub import DataHubTranslator
+
+
+@pytest.fixture(scope="session")
+def oracle() -> ModuleType:
+    """The judge, as a module; loaded by path because tests are not a package."""
+    spec = importlib.util.spec_from_file_location("datahub_oracle", Path(__file__).with_name("oracle.py"))
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+class Accepted(list[Aspect]):
+    """Aspects that DataHub accepts."""
+
+    def by_name(self, entity: str | None = None) -> dict[str, Any]:
+        """Their values by name; of one kind of entity, where that is said."""
+        return {each.name: each.value for each in self if entity in (None, each.entity_type)}
+
+
+@pytest.fixture(scope="session")
+def accepted(oracle) -> Callable[[Any], Accepted]:
+    """Aspects as a list, after DataHub's classes and rules found nothing to object to."""
+
+    def check(aspects: Iterable[Aspect]) -> Accepted:
+        found = Accepted(aspects)
+        problems = [
+            problem
+            for each in found
+            for problem in oracle.judge(each.entity_type, each.urn, each.name, each.value, each.timestamp_ms)
+        ]
+        assert not problems
+        return found
+
+    return check
+
+
+# --- states ---------------------------------------------------------------------------------------------------------
+
+
+class States:
+    """Short ways to write what a translator is given."""
+
+    @staticmethod
+    def facets(**facets: Any) -> Facets:
+        return Facets({name: json.dumps(value).encode() for name, value in facets.items()})
+
+    def dataset(self, namespace: str, name: str, **facets: Any) -> DatasetState:
+        return DatasetState(DatasetKey(namespace, name), self.facets(**facets))
+
+    def use(self, namespace: str, name: str, facets: dict[str, Any] | None = None, **use: Any) -> Use:
+        return Use(self.dataset(namespace, name, **(facets or {})), self.facets(**use))
+
+    def identity(
+        self,
+        name: str,
+        *,
+        namespace: str = "prefect",
+        parent: Any = None,
+        root: Any = None,
+        producer: str = "",
+        **facets: Any,
+    ) -> JobIdentity:
+        return JobIdentity(
+            JobKey(namespace, name),
+            self.facets(**facets),
+            producer,
+            _job_key(namespace, parent),
+            _job_key(namespace, root),
+        )
+
+    def job(
+        self, identity: JobIdentity, inputs=(), outputs=(), lineage: Lineage | None = None, **run: Any
+    ) -> JobState:
+        if lineage is None:
+            lineage = lineage_of(
+                identity.key,
+                {each.dataset.key: each.facets for each in inputs},
+                {each.dataset.key: each.facets for each in outputs},
+                identity.facets.get("lineage"),
+            )
+        return JobState(identity, tuple(inputs), tuple(outputs), lineage, self.facets(**run))
+
+    def run(
+        self, identity: JobIdentity, run_id: str, *, facets: dict[str, Any] | None = None, **fields: Any
+    ) -> RunState:
+        return RunState(run_id, identity, self.facets(**(facets or {})), **fields)
+
+
+def _job_key(namespace: str, name: Any) -> JobKey | None:
+    return JobKey(namespace, name) if isinstance(name, str) else name
+
+
+@pytest.fixture(scope="session")
+def states() -> States:
+    return States()
+
+
+@pytest.fixture(scope="session")
+def proposals() -> Callable[[int], list[Proposal]]:
+    """That many different proposals."""
+
+    def make(count: int, size: int = 0) -> list[Proposal]:
+        body = json.dumps({"removed": False}).encode() + b" " * size
+        return [
+            Proposal("dataset", f"urn:li:dataset:(urn:li:dataPlatform:s3,b/é{n},PROD)", "status", body)
+            for n in range(count)
+        ]
+
+    return make
+
+
+# --- a flow `etl` with a task `load` that reads orders and writes statistics --------------------------------------------
+
+
+@pytest.fixture
+def translator():
+    return DataHubTranslator()
+
+
+@pytest.fixture
+def orders(states):
+    return states.use("snowflake://a", "A.P.ORDERS", {"schema": {"fields": [{"name": "ID", "type": "int"}]}})
+
+
+@pytest.fixture
+def stats(states):
+    source = {"namespace": "snowflake://a", "name": "A.P.ORDERS"}
+    direct = {**source, "field": "ID", "transformations": [{"type": "DIRECT", "subtype": "AGGREGATION"}]}
+    indirect = {**source, "field": "DAY", "transformations": [{"type": "INDIRECT", "subtype": "FILTER"}]}
+    return states.use(
+        "postgres://h",
+        "d.s.stats",
+        columnLineage={"fields": {"n": {"inputFields": [direct, indirect]}}},
+        outputStatistics={"rowCount": 3},
+    )
+
+
+@pytest.fixture
+def load(states):
+    return states.identity(
+        "etl.load",
+        parent="etl",
+        jobType={"integration": "PREFECT", "jobType": "TASK", "processingType": "BATCH"},
+    )
+
+
+# --- GMS ------------------------------------------------------------------------------------------------------------
+
+
+@attrs.define
+class Gms:
+    """A stand-in for DataHub's server that records requests and answers as ``answer`` says."""
+
+    url: str = ""
+    requests: list[tuple[str, dict[str, str], bytes]] = attrs.field(factory=list)
+    answer: Callable[[dict[str, Any]], tuple[int, bytes]] = attrs.field(default=lambda _: (200, b"{}"))
+
+    @property
+    def received(self) -> list[dict[str, Any]]:
+        """All proposals received, in order."""
+        return [each for _, _, body in self.requests for each in json.loads(body)["proposals"]]
+
+
+@pytest.fixture
+def gms() -> Iterator[Gms]:
+    stand_in = Gms()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            stand_in.requests.append((self.path, dict(self.headers), body))
+            status, answer = stand_in.answer(json.loads(body))
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *args: Any) -> None:
+            """Quiet."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        stand_in.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield stand_in
+        server.shutdown()
+        thread.join()

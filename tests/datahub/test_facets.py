@@ -1,0 +1,136 @@
+"""Every facet of the specification is mapped, kept, or ignored with a reason."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import re
+
+import pytest
+from openlineage.client import generated
+from openlineage.client.generated import base
+
+from openlineage_bridge_datahub import facets
+from openlineage_bridge_datahub.facets import IGNORED, KEPT, MAPPED, custom_properties
+
+# The specification's facets (spec/facets and spec/registry, August 2026).
+STANDARD = {
+    "run": (
+        "parent nominalTime processing_engine errorMessage externalQuery extractionError jobDependencies tags test "
+        "executionParameters environmentVariables gcp_composer_run gcp_dataproc"
+    ),
+    "job": (
+        "jobType sql sourceCode sourceCodeLocation documentation ownership tags lineage gcp_composer_job gcp_lineage"
+    ),
+    "dataset": (
+        "schema columnLineage lineage dataSource documentation ownership tags symlinks catalog storage version hierarchy "
+        "datasetType lifecycleStateChange dataQualityMetrics"
+    ),
+    "input": "dataQualityAssertions dataQualityMetrics inputStatistics subset icebergScanReport",
+    "output": "outputStatistics subset icebergCommitReport",
+}
+
+# Classes whose module is not named after the facet's key.
+KINDS = [
+    (base.InputDatasetFacet, "input"),
+    (base.OutputDatasetFacet, "output"),
+    (base.DatasetFacet, "dataset"),
+    (base.JobFacet, "job"),
+    (base.RunFacet, "run"),
+]
+
+
+def tables():
+    return [*MAPPED, *KEPT, *IGNORED]
+
+
+def test_each_standard_facet_stands_in_exactly_one_table():
+    """No facet is forgotten and none is in two tables."""
+    expected = sorted((kind, name) for kind, listed in STANDARD.items() for name in listed.split())
+
+    assert expected == sorted(tables())
+
+
+def test_ignoring_has_a_reason():
+    """What is not read says why; what is mapped says where to."""
+    assert all(IGNORED.values())
+    assert all(MAPPED.values())
+
+
+def facet_classes():
+    for module in pkgutil.iter_modules(generated.__path__):
+        loaded = importlib.import_module(f"{generated.__name__}.{module.name}")
+        for cls in vars(loaded).values():
+            if isinstance(cls, type) and cls.__module__ == loaded.__name__ and module.name != "base":
+                for root, kind in KINDS:
+                    if issubclass(cls, root) and cls is not root:
+                        yield module.name, kind, cls
+                        break
+
+
+def test_the_client_has_no_facet_that_the_tables_lack():
+    """Every facet class of openlineage-python belongs to a facet in the tables."""
+    known = {(kind, _plain(name)) for kind, name in tables()}
+    missing = [
+        (module, kind, cls.__name__)
+        for module, kind, cls in facet_classes()
+        if not any((kind, word) in known for word in _words(module, cls))
+    ]
+
+    assert missing == []
+    assert len(list(facet_classes())) > 30
+
+
+def _plain(name):
+    return re.sub(r"[^a-z]", "", name.lower())
+
+
+def _words(module, cls):
+    """The key that a class may have: its name, or its module's, without the kind's suffixes."""
+    for text in (cls.__name__, module):
+        plain = _plain(text)
+        while plain:
+            yield plain
+            shorter = re.sub(r"(inputdataset|outputdataset|dataset|run|job|facet)$", "", plain)
+            if shorter == plain:
+                break
+            plain = shorter
+    yield from {"datasourcedataset": ["datasource"], "basesubsetdataset": ["subset"]}.get(_plain(module), [])
+    yield {"datasetversion": "version", "datasettype": "datasettype"}.get(
+        _plain(module).removesuffix("dataset"), ""
+    )
+
+
+def test_unknown_facets_become_custom_properties(states):
+    """Fields are flattened, nested ones are JSON, the header is left out."""
+    given = states.facets(
+        acme={"_producer": "p", "_schemaURL": "s", "a": 1, "b": {"c": "é"}, "d": "x", "e": None}
+    )
+
+    assert custom_properties("run", given) == {"acme.a": "1", "acme.b": '{"c":"é"}', "acme.d": "x"}
+
+
+def test_lists_of_names_and_values_become_a_property_each(states):
+    """Run tags, parameters and environment variables read as what they are."""
+    given = states.facets(
+        tags={"tags": [{"key": "team", "value": "x"}, {"no": 1}]},
+        executionParameters={"parameters": [{"key": "n", "value": 3}]},
+        environmentVariables={"environmentVariables": [{"name": "HOME", "value": "/"}]},
+    )
+
+    assert custom_properties("run", given) == {"env.HOME": "/", "parameter.n": "3", "tag.team": "x"}
+
+
+def test_large_facets_and_values_are_bounded(states):
+    """A logical plan is left out, a long value cut."""
+    plan = states.facets(**{"spark.logicalPlan": {"plan": "x" * facets.MAX_FACET_BYTES}})
+    value = custom_properties("run", states.facets(acme={"text": "x" * 5000}))["acme.text"]
+
+    assert custom_properties("run", plan) == {}
+    assert (len(value), value[-1]) == (facets.MAX_VALUE, "…")
+
+
+@pytest.mark.parametrize("broken", [None, 1, "x", [1], [{"key": 1}]])
+def test_malformed_facets_are_survived(states, broken):
+    """Whatever a producer sends, there are properties or none."""
+    assert custom_properties("run", states.facets(tags={"tags": broken})) == {}

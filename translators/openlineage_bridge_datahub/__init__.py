@@ -1,0 +1,30 @@
+"""The translator from OpenLineage to DataHub.
+
+::
+
+    urns.py             a dataset's URN, equal to the one of the platform's own connector
+    ├── rules.py            the user's rules for namespaces
+    ├── locations.py        namespace and name taken apart
+    ├── platforms.py        one row per platform: whose naming rule it follows
+    ├── names.py            the shapes of names
+    ├── path_specs.py       which folder of a data lake is the table
+    └── encoding.py         URN text: reserved characters and length
+    jobs.py             a job's orchestrator, flow and task
+    facets.py           which facet becomes what: mapped, kept or ignored
+    translate.py        the translator
+    ├── job_aspects.py, run_aspects.py, dataset_aspects.py
+    ├── edges.py            edges and column lineage
+    ├── schema.py           types and field paths
+    ├── curated.py          owners and tags
+    └── options.py          its section of the configuration
+    sinks/              where proposals go: a file, or DataHub's REST interface
+
+acryl-datahub is imported nowhere here: it is the judge in the tests.
+"""
+
+from __future__ import annotations
+
+from openlineage_bridge_datahub.translate import DataHubTranslator
+from openlineage_bridge_datahub.urns import DatasetNaming
+
+__all__ = ["DataHubTranslator", "DatasetNaming"]

@@ -1,0 +1,211 @@
+"""What DataHub should hold about a job: its flow, itself, and its lineage. Nothing here depends on one run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from openlineage_bridge.events import Facets, JobKey
+from openlineage_bridge.translation import Aspect, JobIdentity, JobState
+from openlineage_bridge_datahub.curated import global_tags, ownership
+from openlineage_bridge_datahub.edges import dataset_edges, datasets_of, fine_grained
+from openlineage_bridge_datahub.encoding import platform_instance_urn, platform_urn
+from openlineage_bridge_datahub.facets import custom_properties, facet_of, objects, text_of, words
+from openlineage_bridge_datahub.jobs import JobNaming, NamedJob, job_type
+from openlineage_bridge_datahub.urns import DatasetNaming
+
+# A task also describes its flow; what the flow says about itself counts more.
+FROM_TASK, FROM_FLOW = 0, 1
+
+MAX_CODE = 100_000
+"""Longest statement or source text that is sent, in characters."""
+
+SUBTYPES = {"SQL_JOB": "SQL Job", "RDD_JOB": "RDD Job", "DAG": "DAG", "SQL": "SQL"}
+"""``jobType.jobType`` → subtype where it is not just the capitalised word."""
+
+_LOCATION_FIELDS = ("type", "repoUrl", "path", "version", "branch", "tag", "pullRequestNumber")
+_URL = re.compile(r"https?://\S+")
+
+
+# --- pieces ---------------------------------------------------------------------------------------------------------
+
+
+def platform_instance(platform: str, instance: str) -> dict[str, Any]:
+    """``dataPlatformInstance``."""
+    return {"platform": platform_urn(platform), "instance": platform_instance_urn(platform, instance)}
+
+
+def subtype(job: JobIdentity) -> str | None:
+    """What kind of job it says it is, as a word to show."""
+    stated = job_type(job).get("jobType")
+    if not isinstance(stated, str) or not stated.strip():
+        return None
+    return SUBTYPES.get(stated.upper(), stated.strip().replace("_", " ").capitalize())
+
+
+def job_properties(job: JobIdentity) -> dict[str, str]:
+    """Custom properties: the OpenLineage identity, and the facets that nothing else carries."""
+    properties = {"openlineage.namespace": job.key.namespace, "openlineage.name": job.key.name}
+    for field in ("processingType", "integration", "jobType"):
+        if text := words(job.facets, "jobType", field):
+            properties[field] = text
+    for field in _LOCATION_FIELDS:
+        if text := words(job.facets, "sourceCodeLocation", field):
+            properties[f"sourceCodeLocation.{field}"] = text
+    return {**properties, **custom_properties("job", job.facets)}
+
+
+def source_url(job: JobIdentity) -> str | None:
+    """Where the job's code can be looked at; None where that is no web address."""
+    for field in ("url", "repoUrl"):
+        if _URL.fullmatch(text := words(job.facets, "sourceCodeLocation", field)):
+            return text
+    return None
+
+
+def _info(job: JobIdentity, name: str) -> dict[str, Any]:
+    value: dict[str, Any] = {"name": name, "customProperties": job_properties(job)}
+    if description := words(job.facets, "documentation", "description"):
+        value["description"] = description
+    if url := source_url(job):
+        value["externalUrl"] = url
+    return value
+
+
+def transform_logic(facets: Facets) -> dict[str, Any] | None:
+    """``dataTransformLogic`` of the ``sql`` facet, else of ``sourceCode``."""
+    query = words(facets, "sql", "query")
+    text, language = (query, "SQL") if query else (words(facets, "sourceCode", "sourceCode"), "UNKNOWN")
+    return (
+        {"transforms": [{"queryStatement": {"value": text[:MAX_CODE], "language": language}}]}
+        if text
+        else None
+    )
+
+
+# --- flow and job ---------------------------------------------------------------------------------------------------
+
+
+def job_aspects(
+    state: JobState, jobs: JobNaming, datasets: DatasetNaming, *, indirect: bool
+) -> Iterator[Aspect]:
+    """Aspects of the flow, of the job in it, and of its lineage."""
+    named = jobs.named(state.job)
+    lineage = _input_output(state, named, jobs, datasets, indirect=indirect)
+    yield from _flow(state.job, named)
+    if named.is_flow and lineage is None:
+        return
+    yield from _job(state.job, named)
+    if lineage is not None:
+        yield Aspect(named.lineage_urn, "dataJob", "dataJobInputOutput", lineage)
+
+
+def _flow(job: JobIdentity, named: NamedJob) -> Iterator[Aspect]:
+    flow, urn = "dataFlow", named.flow_urn
+    yield Aspect(urn, flow, "status", {"removed": False})
+    if named.instance:
+        yield Aspect(urn, flow, "dataPlatformInstance", platform_instance(named.orchestrator, named.instance))
+    if named.is_flow:
+        yield Aspect(urn, flow, "dataFlowInfo", _info(job, named.place.flow), rank=FROM_FLOW)
+        yield from _described(job, flow, urn)
+    else:
+        yield Aspect(urn, flow, "dataFlowInfo", {"name": named.place.flow}, rank=FROM_TASK)
+
+
+def _job(job: JobIdentity, named: NamedJob) -> Iterator[Aspect]:
+    entity, urn = "dataJob", named.lineage_urn
+    yield Aspect(
+        urn,
+        entity,
+        "dataJobInfo",
+        {**_info(job, named.place.task_for_lineage), "type": {"string": "COMMAND"}},
+    )
+    yield Aspect(urn, entity, "status", {"removed": False})
+    if named.instance:
+        yield Aspect(
+            urn, entity, "dataPlatformInstance", platform_instance(named.orchestrator, named.instance)
+        )
+    if logic := transform_logic(job.facets):
+        yield Aspect(urn, entity, "dataTransformLogic", logic)
+    yield from _described(job, entity, urn)
+
+
+def _described(job: JobIdentity, entity: str, urn: str) -> Iterator[Aspect]:
+    if kind := subtype(job):
+        yield Aspect(urn, entity, "subTypes", {"typeNames": [kind]})
+    if owners := ownership(facet_of(job.facets, "ownership")):
+        yield Aspect(urn, entity, "ownership", owners)
+    if tags := global_tags(facet_of(job.facets, "tags")):
+        yield Aspect(urn, entity, "globalTags", tags)
+
+
+# --- lineage --------------------------------------------------------------------------------------------------------
+
+
+def _input_output(
+    state: JobState, named: NamedJob, jobs: JobNaming, datasets: DatasetNaming, *, indirect: bool
+) -> dict[str, Any] | None:
+    """``dataJobInputOutput``: edges only, the deprecated arrays empty; None for a job without lineage."""
+    touched = datasets_of(datasets, state.inputs, state.outputs)
+    lineage = state.lineage
+    inputs = touched.urns((*lineage.inputs, *(use.dataset.key for use in state.inputs)))
+    outputs = touched.urns((*lineage.outputs, *(use.dataset.key for use in state.outputs)))
+    upstream = _upstream_jobs(state, named, jobs)
+    if not (inputs or outputs or upstream):
+        return None
+    value: dict[str, Any] = {
+        "inputDatasets": [],
+        "outputDatasets": [],
+        "inputDatasetEdges": dataset_edges(inputs),
+        "outputDatasetEdges": dataset_edges(outputs),
+    }
+    if upstream:
+        value["inputDatajobEdges"] = [
+            {"destinationUrn": urn, **({"properties": properties} if properties else {})}
+            for urn, properties in sorted(upstream.items())
+        ]
+    if columns := fine_grained(lineage.columns, touched, indirect=indirect):
+        value["fineGrainedLineages"] = columns
+    return value
+
+
+_DEPENDENCY_FIELDS = {
+    "dependency_type": "dependencyType",
+    "sequence_trigger_rule": "sequenceTriggerRule",
+    "status_trigger_rule": "statusTriggerRule",
+}
+
+
+def _upstream_jobs(state: JobState, named: NamedJob, jobs: JobNaming) -> dict[str, dict[str, str]]:
+    """Jobs that this one follows, by URN: the ``lineage`` facet's and those of ``jobDependencies`` (1-0-1)."""
+    stated: list[tuple[JobKey, dict[str, str]]] = [(key, {}) for key in state.lineage.upstream_jobs]
+    for item in objects(facet_of(state.run_facets, "jobDependencies").get("upstream")):
+        job = _mapping(item.get("job"))
+        namespace, name = job.get("namespace"), job.get("name")
+        if isinstance(namespace, str) and isinstance(name, str) and name:
+            words_of = {
+                to: text_of(item[field]) for field, to in _DEPENDENCY_FIELDS.items() if item.get(field)
+            }
+            stated.append((JobKey(namespace, name), words_of))
+    found: dict[str, dict[str, str]] = {}
+    for key, properties in stated:
+        upstream = jobs.named(_sibling(state.job, key))
+        # DataHub has no lineage between flows.
+        if not upstream.is_flow and upstream.urn != named.lineage_urn:
+            found[upstream.urn] = {**found.get(upstream.urn, {}), **properties}
+    return found
+
+
+def _sibling(job: JobIdentity, key: JobKey) -> JobIdentity:
+    """A job of which only the name is known: taken for one of the same kind under the same parent."""
+    if key.namespace != job.key.namespace:
+        return JobIdentity(key, Facets(), job.producer)
+    facets = Facets({name: raw for name, raw in job.facets.raw.items() if name == "jobType"})
+    return attrs.evolve(job, key=key, facets=facets)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,1 @@
+"""Where proposals go: ``file`` writes what ``datahub ingest`` reads, ``rest`` speaks to DataHub's server."""
