@@ -60,6 +60,13 @@ class Facets(Mapping[str, Any]):
             self._decoded[key] = msgspec.json.decode(self.raw[key])
         return self._decoded[key]
 
+    def get(self, key: str, default: Any = None) -> Any:
+        """The facet, or ``default``; unlike the inherited method, without an exception for one that is not there."""
+        return self[key] if key in self.raw else default
+
+    def __contains__(self, key: object) -> bool:
+        return key in self.raw
+
     def __iter__(self) -> Iterator[str]:
         return iter(self.raw)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import traceback
 
-from openlineage_bridge import events
 from openlineage_bridge.derivation import Derivation
 from openlineage_bridge.errors import RejectedEvent, StorageError
 from openlineage_bridge.facts import Facts, facts_of, merge
@@ -89,7 +88,7 @@ class Pipeline:
     def _apply(self, taken: list[Pending]) -> None:
         incoming: Facts = {}
         for each in taken:
-            merge(incoming, facts_of(events.parse(events.canonical(each.body))))
+            merge(incoming, facts_of(self._store.inbox.event(each)))
         changes = self._store.facts.merge(incoming)
         Derivation(self._store, self._translator, self._window).follow(changes)
         self._store.inbox.done(taken)

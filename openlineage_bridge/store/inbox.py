@@ -9,7 +9,11 @@ import attrs
 
 from openlineage_bridge import events
 from openlineage_bridge.errors import RejectedEvent
+from openlineage_bridge.events import Event
 from openlineage_bridge.receivers import Receipt, Rejected, Stored
+
+FRESH_BYTES = 16 * 1024 * 1024
+"""Bodies of events whose reading is kept until they are processed; beyond it they are read again."""
 
 
 @attrs.frozen
@@ -20,11 +24,13 @@ class Arrival:
         body: The bytes, untouched.
         digest: Of the canonical JSON; of the bytes themselves when they are not JSON.
         receipt: What the sender will be told once it is stored.
+        event: What it says; None when it was refused.
     """
 
     body: bytes
     digest: bytes
     receipt: Receipt
+    event: Event | None = None
 
 
 @attrs.frozen
@@ -65,7 +71,8 @@ def inspect(body: bytes) -> Arrival:
     try:
         canonical = events.canonical(body)
         digest = events.digest(canonical)
-        return Arrival(body, digest, Stored(warnings=events.parse(canonical).warnings))
+        event = events.parse(canonical)
+        return Arrival(body, digest, Stored(warnings=event.warnings), event)
     except RejectedEvent as refusal:
         return Arrival(body, digest, Rejected(str(refusal)))
 
@@ -75,6 +82,8 @@ class InboxTable:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._fresh: dict[bytes, tuple[Event, int]] = {}
+        self._fresh_bytes = 0
 
     def put(self, arrivals: Iterable[Arrival], *, receiver: str, now: int) -> list[Receipt]:
         """Store what was received: events in the inbox, refused bytes in quarantine. ``now`` is in milliseconds."""
@@ -95,7 +104,30 @@ class InboxTable:
             "INSERT OR IGNORE INTO inbox (digest, received, receiver, body) VALUES (?, ?, ?, ?)",
             (arrival.digest, now, receiver, arrival.body),
         )
-        return arrival.receipt if cursor.rowcount else attrs.evolve(arrival.receipt, duplicate=True)
+        if not cursor.rowcount:
+            return attrs.evolve(arrival.receipt, duplicate=True)
+        if arrival.event is not None:
+            self._remember(arrival.digest, arrival.event, len(arrival.body))
+        return arrival.receipt
+
+    def _remember(self, digest: bytes, event: Event, size: int) -> None:
+        self._fresh[digest] = (event, size)
+        self._fresh_bytes += size
+        while self._fresh_bytes > FRESH_BYTES:
+            oldest = next(iter(self._fresh))
+            self._fresh_bytes -= self._fresh.pop(oldest)[1]
+
+    def event(self, pending: Pending) -> Event:
+        """What a stored event says: as it was read when it arrived, if that is not long ago, else read again.
+
+        Raises:
+            RejectedEvent: It cannot be read (any more).
+        """
+        if pending.digest not in self._fresh:
+            return events.parse(events.canonical(pending.body))
+        event, size = self._fresh.pop(pending.digest)
+        self._fresh_bytes -= size
+        return event
 
     def pending(self, limit: int) -> list[Pending]:
         """The oldest events that were not processed yet."""
