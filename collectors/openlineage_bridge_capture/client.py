@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from pathlib import Path
 from typing import Any
 
-import yaml
 from openlineage.client.client import OpenLineageClient
 from openlineage.client.event_v2 import DatasetEvent, JobEvent, RunEvent
+
+from openlineage_bridge_capture.settings import URL_KEY, configured, typed_transport
 
 Event = RunEvent | JobEvent | DatasetEvent
 
@@ -19,25 +19,9 @@ SEND_TIMEOUT = 3.0
 SEND_RETRY = {"total": 1, "connect": 1, "read": 1, "backoff_factor": 0.1}
 """urllib3's retry settings for ``send``: once more, so that a connection the server had closed is no failure."""
 
-TYPE_KEY = "OPENLINEAGE__TRANSPORT__TYPE"
-TRANSPORT_KEY = "OPENLINEAGE__TRANSPORT"
-URL_KEY = "OPENLINEAGE_URL"
-
 
 class NotConfiguredError(RuntimeError):
     """There is no OpenLineage backend to send to; set ``OPENLINEAGE_URL`` or write an ``openlineage.yml``."""
-
-
-def configured() -> bool:
-    """Whether the user configured an OpenLineage backend, by any of the client's own means.
-
-    ``OPENLINEAGE_URL``, ``OPENLINEAGE_CONFIG``, ``OPENLINEAGE__TRANSPORT…`` or an ``openlineage.yml`` where the client
-    looks for one, and not ``OPENLINEAGE_DISABLED=true``. Nothing configured means nothing happens: the client's own
-    fallback would print every event to the console.
-    """
-    if os.environ.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true":
-        return False
-    return bool(_typed_transport() or os.environ.get(URL_KEY))
 
 
 def background_client() -> OpenLineageClient:
@@ -72,7 +56,7 @@ def bounded_settings() -> dict[str, Any]:
     A ``config`` given to the client's constructor precedes the YAML file and the environment, key by key; with
     ``OPENLINEAGE_URL`` alone there is no transport section to lay it over, so it is written out in full.
     """
-    kind = _typed_transport()
+    kind = typed_transport()
     bounds: dict[str, Any] = {"timeout": SEND_TIMEOUT, "retry": dict(SEND_RETRY)}
     if kind in ("http", "async_http"):
         return {"transport": {**bounds, "type": "http"}}
@@ -88,45 +72,6 @@ def _legacy_http() -> dict[str, Any]:
     if key := os.environ.get("OPENLINEAGE_API_KEY"):
         settings["auth"] = {"type": "api_key", "apiKey": key}
     return settings
-
-
-def _typed_transport() -> str | None:
-    """The ``type`` of the transport section, which is what makes the client use that section at all."""
-    if kind := os.environ.get(TYPE_KEY):
-        return kind
-    in_environment = _parsed(os.environ.get(TRANSPORT_KEY, ""))
-    in_file = _mapping(_config_file().get("transport"))
-    kind = in_environment.get("type") or in_file.get("type")
-    return str(kind) if kind else None
-
-
-def _config_file() -> dict[str, Any]:
-    """The YAML file the client would read; an unreadable one is what it is to the client: nothing."""
-    for path in _config_paths():
-        try:
-            if path.is_file() and os.access(path, os.R_OK):
-                return _parsed(path.read_text("utf-8"))
-        except (OSError, ValueError):
-            return {}
-    return {}
-
-
-def _config_paths() -> list[Path]:
-    """Where the client looks, in its order (openlineage-python, ``OpenLineageClient._find_yaml_config_path``)."""
-    named = os.environ.get("OPENLINEAGE_CONFIG")
-    places = [Path("openlineage.yml"), Path("~/.openlineage/openlineage.yml")]
-    return [path.expanduser() for path in ([Path(named)] if named else []) + places]
-
-
-def _parsed(text: str) -> dict[str, Any]:
-    try:
-        return _mapping(yaml.safe_load(text))
-    except yaml.YAMLError:
-        return {}
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 _sender: OpenLineageClient | None = None

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import attrs
-from openlineage.client.serde import Serde
 
 
 @attrs.frozen
@@ -46,4 +45,10 @@ class Dataset:
 
 def facet_json(facet: Any) -> Any:
     """A facet as plain JSON: the client's own serialisation for its objects, anything else untouched."""
-    return Serde.to_dict(facet) if attrs.has(type(facet)) else facet
+    if not attrs.has(type(facet)):
+        return facet
+    from openlineage.client.serde import (
+        Serde,  # a third of a second, which a process that emits nothing need not pay
+    )
+
+    return Serde.to_dict(facet)

@@ -23,9 +23,9 @@ from queue import SimpleQueue
 from openlineage.client.client import OpenLineageClient
 
 from openlineage_bridge_capture import log
-from openlineage_bridge_capture.client import Event, NotConfiguredError, background_client, configured
+from openlineage_bridge_capture.client import Event, NotConfiguredError, background_client
 
-__all__ = ["Emitter", "Event", "configured", "emitter"]
+__all__ = ["Emitter", "Event", "emitter"]
 
 CAPACITY = 10_000
 """Events that may wait; a further one is dropped."""

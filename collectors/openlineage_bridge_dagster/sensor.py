@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from dagster import DefaultSensorStatus, SensorDefinition, SensorEvaluationContext, SkipReason, sensor
 
 from openlineage_bridge_capture import client
+from openlineage_bridge_capture.settings import configured
 from openlineage_bridge_dagster.assets import definitions_of
 from openlineage_bridge_dagster.cursor import Cursor
 from openlineage_bridge_dagster.delivery import Send
@@ -106,7 +107,7 @@ def tick(
         DeliveryError: Nothing at all could be delivered; Dagster shows a failed tick and keeps the cursor.
         ValueError: The cursor is another version's.
     """
-    if tail.send is client.send and not client.configured():
+    if tail.send is client.send and not configured():
         return SkipReason(
             "OpenLineage is not configured in this code server: set OPENLINEAGE_URL, for instance."
         )

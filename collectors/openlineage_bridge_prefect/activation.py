@@ -48,7 +48,7 @@ def _safe_mode() -> bool:
 
 
 def _configured() -> bool:
-    from openlineage_bridge_capture.emitter import configured
+    from openlineage_bridge_capture.settings import configured
 
     return configured()
 

@@ -249,8 +249,8 @@ def _say_what_next(demo: Demo) -> None:
         ("see the figures", f"openlineage-bridge status --store {store}"),
         ("export for DataHub", f"openlineage-bridge export --store {store} -o proposals.json"),
         (
-            "deliver to DataHub",
-            f"DATAHUB_GMS_URL=http://localhost:8080 openlineage-bridge replay … --store {store} --to rest",
+            "point at a DataHub",
+            f"set `sink: rest` and `server:` in {store.parent / 'openlineage-bridge.yml'}, then `serve --config` it",
         ),
         ("read the pipelines", str(demo.shop)),
         ("read the logs", str(demo.folder / "logs")),

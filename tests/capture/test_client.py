@@ -9,7 +9,7 @@ import pytest
 from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
 
 from openlineage_bridge_capture import client
-from openlineage_bridge_capture.emitter import configured
+from openlineage_bridge_capture.settings import configured
 
 pytestmark = pytest.mark.usefixtures("unconfigured")
 

@@ -1,8 +1,8 @@
 """One statement → its effects, one function per kind of statement.
 
-What counts as written data: ``CREATE … AS``, ``INSERT``, ``COPY … FROM``, ``MERGE``. Reading such a table later in the run
-reads the run's own work, so it is no input. ``UPDATE`` and ``DELETE`` change a table that others filled: it is an output,
-and still an input of whoever reads it afterwards.
+What counts as written data: ``CREATE … AS``, ``INSERT``, ``COPY … FROM``. Reading such a table later in the run reads the
+run's own work, so it is no input. ``UPDATE``, ``DELETE`` and ``MERGE`` change a table that others filled: it is an output, and
+still an input of whoever reads it afterwards.
 The target of ``UPDATE``, ``DELETE`` and ``MERGE`` is not itself an input: the row that is changed is not a source of data.
 """
 
