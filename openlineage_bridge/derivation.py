@@ -31,6 +31,9 @@ from openlineage_bridge.translation import (
 NAMING_FACETS = ("catalog", "symlinks")
 """Dataset facets that may decide what the catalog calls a dataset."""
 
+COLUMN_FACETS = (*NAMING_FACETS, "schema")
+"""Dataset facets that a *job's* aspects may depend on: how a catalog writes a nested column depends on the schema."""
+
 LINEAGE_FACETS = frozenset({"@used", "columnLineage"})
 """Facets of a use that a *job's* aspects may depend on: not those that differ from run to run, like statistics."""
 
@@ -70,6 +73,8 @@ class Derivation:
             match key.kind:
                 case Kind.DATASET:
                     datasets.add(DatasetKey(*key.subject))
+                    if key.facet in COLUMN_FACETS:
+                        self._renew(self._store.jobs.jobs_using(DatasetKey(*key.subject)))
                 case Kind.JOB:
                     self._jobs.add(JobKey(*key.subject))
                 case Kind.RUN:
@@ -90,6 +95,11 @@ class Derivation:
         self._jobs = {JobKey(*job) for job in facts.everything(Kind.JOB)}
         self._outdated = set(self._jobs)
         self._derive({DatasetKey(*dataset) for dataset in facts.everything(Kind.DATASET)})
+
+    def _renew(self, jobs: Iterable[JobKey]) -> None:
+        jobs = set(jobs)
+        self._jobs |= jobs
+        self._outdated |= jobs
 
     def _derive(self, datasets: Iterable[DatasetKey]) -> None:
         for dataset in sorted(datasets):
@@ -113,9 +123,7 @@ class Derivation:
         self._entities |= {each for each in (before, urn) if each}
         if urn != before:
             self._store.facts.set_urn(Kind.DATASET, dataset, urn)
-            users = self._store.jobs.jobs_using(dataset)
-            self._jobs.update(users)
-            self._outdated.update(users)
+            self._renew(self._store.jobs.jobs_using(dataset))
             self._runs.update(self._store.facts.runs_using(dataset))
 
     def _state_for_naming(self, dataset: DatasetKey) -> DatasetState:
@@ -195,8 +203,8 @@ class Derivation:
             self._name(key)
         return JobState(
             job=job,
-            inputs=self._uses(lineage.inputs, spoken.uses[Role.INPUT]),
-            outputs=self._uses(lineage.outputs, spoken.uses[Role.OUTPUT]),
+            inputs=self._uses_with_columns(lineage.inputs, spoken.uses[Role.INPUT]),
+            outputs=self._uses_with_columns(lineage.outputs, spoken.uses[Role.OUTPUT]),
             lineage=lineage,
             run_facets=spoken.run_facets,
         )
@@ -205,6 +213,14 @@ class Derivation:
         self, datasets: Iterable[DatasetKey], facets: Mapping[DatasetKey, Mapping[str, bytes]]
     ) -> tuple[Use, ...]:
         return tuple(Use(self._state_for_naming(key), Facets(facets.get(key))) for key in datasets)
+
+    def _uses_with_columns(
+        self, datasets: Iterable[DatasetKey], facets: Mapping[DatasetKey, Mapping[str, bytes]]
+    ) -> tuple[Use, ...]:
+        return tuple(
+            Use(DatasetState(key, self._store.facts.some(key, COLUMN_FACETS)), Facets(facets.get(key)))
+            for key in datasets
+        )
 
     # --- runs
 

@@ -42,7 +42,8 @@ class Use:
     """One dataset as an input or output of a run, or of a declared job.
 
     Args:
-        dataset: The dataset, with only those of its facets that may decide its name (``symlinks``, ``catalog``).
+        dataset: The dataset, with only those of its facets that may decide its name (``symlinks``, ``catalog``), and in a job's
+            lineage ``schema``, which may decide how its columns are written.
         facets: The facets of this use: ``columnLineage``, ``outputStatistics``, ``version``, ``dataQualityAssertions``, …
     """
 
