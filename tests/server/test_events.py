@@ -247,6 +247,9 @@ def test_too_much_at_once(bridge):
         for _ in range(16):  # 16 bodies of 8 MiB are the 128 MiB that may be in flight
             sender = senders.enter_context(socket.create_connection(("127.0.0.1", bridge.port), timeout=10))
             sender.sendall(announced)
+        assert (
+            until(lambda: bridge.app.state.ingest.in_flight.requests, lambda requests: requests == 16) == 16
+        )
         full = until(lambda: bridge.post(GOOD), lambda reply: reply.status == 503)
     empty = until(lambda: bridge.post(GOOD), lambda reply: reply.status == 200)
 
