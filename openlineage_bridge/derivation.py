@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 
 from openlineage_bridge import events
 from openlineage_bridge.events import DatasetKey, Facets, JobKey
-from openlineage_bridge.facts import RUN_STATES, TERMINAL, Kind, Role, RunKey
+from openlineage_bridge.facts import RUN_STATES, TERMINAL, Kind, Role, RunKey, Subject
 from openlineage_bridge.lineage import lineage_of, speakers
 from openlineage_bridge.store import Store
 from openlineage_bridge.store.facts import Changes, Mark, UseRow, subject_id
@@ -88,13 +88,19 @@ class Derivation:
                 datasets.add(key.dataset)
         self._derive(datasets)
 
-    def everything(self) -> None:
-        """Derive every aspect of the store again."""
-        facts = self._store.facts
-        self._runs = {run for run in facts.everything(Kind.RUN) if isinstance(run, RunKey)}
-        self._jobs = {JobKey(*job) for job in facts.everything(Kind.JOB)}
-        self._outdated = set(self._jobs)
-        self._derive({DatasetKey(*dataset) for dataset in facts.everything(Kind.DATASET)})
+    def renew(self, subjects: Iterable[tuple[Kind, Subject]]) -> None:
+        """Derive these again, whether anything changed or not, and whatever depends on a name that changed."""
+        datasets: set[DatasetKey] = set()
+        for kind, subject in subjects:
+            match kind:
+                case Kind.DATASET:
+                    datasets.add(DatasetKey(*subject))
+                case Kind.JOB:
+                    self._renew([JobKey(*subject)])
+                case Kind.RUN:
+                    assert isinstance(subject, RunKey)
+                    self._runs.add(subject)
+        self._derive(datasets)
 
     def _renew(self, jobs: Iterable[JobKey]) -> None:
         jobs = set(jobs)
@@ -225,7 +231,8 @@ class Derivation:
     # --- runs
 
     def _run_row(self, run: RunKey) -> RunRow:
-        return run_row(self._about(run)[1], used=bool(self._uses_of(run)))
+        facets, marks = self._about(run)
+        return run_row(marks, used=bool(self._uses_of(run)) or "lineage" in facets)
 
     def _about(self, run: RunKey) -> tuple[Facets, dict[str, Mark]]:
         """The run's own facts; within a step they are merged already and stay the same."""
@@ -239,13 +246,12 @@ class Derivation:
         return self._run_uses[run]
 
     def _derive_run(self, run: RunKey) -> None:
-        facets, marks = self._about(run)
+        facets, _ = self._about(run)
         job_facets, job_marks = self._store.facts.about(Kind.JOB, run.job)
         visible = Facets(
             {facet: job_facets.raw[facet] for facet in RUN_JOB_FACETS if facet in job_facets.raw}
         )
-        uses = uses_by_role(self._uses_of(run))
-        row = run_row(marks, used=any(uses.values()))
+        uses, row = uses_by_role(self._uses_of(run)), self._run_row(run)
         state = RunState(
             run_id=run.run_id,
             job=_identity(run.job, visible, job_marks),
@@ -312,10 +318,10 @@ def run_row(marks: Mapping[str, Mark], *, used: bool) -> RunRow:
     times = {state: marks[f"@{state}"].time for state in RUN_STATES if f"@{state}" in marks}
     ends = sorted((times[state], state) for state in TERMINAL if state in times)
     ended, result = ends[-1] if ends else (None, None)
-    known = [each for each in times.values() if each]
+    known = {state: time for state, time in times.items() if time != events.NO_TIME}
     return RunRow(
-        started=times.get("START") or (min(known) if known else None),
-        ended=ended or None,
+        started=known.get("START", min(known.values(), default=None)),
+        ended=known.get(result) if result else None,
         result=result,
         at=ended if ended is not None else max(times.values(), default=0),
         reporting="RUNNING" in times,

@@ -28,6 +28,9 @@ RUN_IDS = UUID("6b1f5a0e-6f0a-5b0c-9a58-0d6a3c1d2f47")
 EVENT_TYPES = frozenset({"START", "RUNNING", "COMPLETE", "ABORT", "FAIL", "OTHER"})
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
+NO_TIME = -(1 << 63)
+"""Stands for the time of an event that has none that can be read: older than every other."""
+
 
 class JobKey(NamedTuple):
     """A job's identity (OpenLineage, "Naming")."""
@@ -100,8 +103,8 @@ class BaseEvent:
     """What the three events share.
 
     Args:
-        time: ``eventTime`` in microseconds since the epoch, UTC; 0 when the event has none that can be read, so that it
-            can fill gaps but never win over an event with a time.
+        time: ``eventTime`` in microseconds since the epoch, UTC; ``NO_TIME`` when the event has none that can be read, so that
+            it can fill gaps but never win over an event with a time.
         producer: URI of the code that made the event; empty when absent.
         warnings: What was read leniently, one sentence each.
     """
@@ -253,9 +256,7 @@ def _event(envelope: _Envelope, warnings: list[str]) -> Event:
     """Choose the kind: by the last part of ``schemaURL``, else by shape (OpenLineage core, ``oneOf``)."""
     declared = (envelope.schemaURL or "").rpartition("/")[2]
     time, producer = _time(envelope.eventTime, warnings), envelope.producer or ""
-    if envelope.dataset is not None and (
-        declared == "DatasetEvent" or (envelope.job is None and envelope.run is None)
-    ):
+    if envelope.dataset is not None and (declared == "DatasetEvent" or not _names_a_job(envelope.job)):
         dataset = _dataset(envelope.dataset, None, warnings)
         if dataset is None:
             raise RejectedEvent(
@@ -301,6 +302,10 @@ def _datasets_of(datasets: list[_Dataset] | None, use: str, warnings: list[str])
     return tuple(each for each in named if each is not None)
 
 
+def _names_a_job(job: _Job | None) -> bool:
+    return job is not None and bool(job.namespace and job.name)
+
+
 def _job_key(job: _Job | None) -> JobKey:
     if job is None:
         raise RejectedEvent("no identity: the event has neither a job nor a dataset")
@@ -327,7 +332,9 @@ def _facets(facets: RawFacets | None, where: str, warnings: list[str]) -> Mappin
     kept = {}
     for key, raw in facets.items():
         body = bytes(raw)
-        if body.startswith(b"{"):
+        if key.startswith("@"):  # the bridge's own marks are called so
+            warnings.append(f"{where}: facet {key!r} has a name that no facet can have and is left out")
+        elif body.startswith(b"{"):
             kept[key] = body
         else:
             warnings.append(f"{where}: facet {key!r} is not an object and says nothing")
@@ -365,18 +372,28 @@ def run_uuid(run_id: str, job: JobKey) -> str:
 def _time(text: str | None, warnings: list[str]) -> int:
     if not text:
         warnings.append("no eventTime: the event can fill gaps but never wins over another")
-        return 0
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
+        return NO_TIME
+    moment = _moment(text)
+    if moment is None:
         warnings.append(
             f"eventTime {text!r} cannot be read: the event can fill gaps but never wins over another"
         )
-        return 0
+        return NO_TIME
     if moment.tzinfo is None:
         warnings.append(f"eventTime {text!r} has no zone and is read as UTC")
         moment = moment.replace(tzinfo=UTC)
     return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def _moment(text: str) -> datetime | None:
+    """RFC 3339, in the forms that Python's own parser does not know: a small ``z``, and a leap second."""
+    text = text.replace("z", "Z")
+    leap = ":60" in text
+    try:
+        moment = datetime.fromisoformat(text.replace(":60", ":59") if leap else text)
+    except ValueError:
+        return None
+    return moment + timedelta(seconds=1) if leap else moment
 
 
 # --- repair ---------------------------------------------------------------------------------------------------------

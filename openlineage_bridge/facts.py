@@ -40,7 +40,7 @@ from openlineage_bridge.events import (
 )
 
 USE_FACETS = frozenset(
-    {"columnLineage", "dataQualityAssertions", "lifecycleStateChange", "subset", "version"}
+    {"columnLineage", "dataQualityAssertions", "lifecycleStateChange", "lineage", "subset", "version"}
 )
 """Dataset facets that tell what *a run did*, wherever the producer put them; all others tell what the dataset *is*.
 
@@ -174,7 +174,7 @@ def _job_facts(event: JobEvent) -> Iterator[tuple[FactKey, Fact]]:
     yield from _about_job(event, {key: raw for key, raw in event.job_facets.items() if key != "lineage"})
     for dataset in (*event.inputs, *event.outputs):
         yield from _facets(Kind.DATASET, dataset.key, split_facets(dataset)[0], event.time)
-    if event.inputs or event.outputs or "lineage" in event.job_facets:
+    if event.inputs or event.outputs or _explicit(event):
         yield _fact(Kind.JOB, event.job, "@declared", _declaration(event), event.time)
 
 
@@ -247,7 +247,6 @@ def _is_text(value: Any) -> TypeGuard[str]:
 
 def _declaration(event: JobEvent) -> bytes:
     """A JobEvent's lineage as one fact: JobEvents replace, they do not accumulate (explicit lineage facet, rule 4)."""
-    raw = event.job_facets.get("lineage")
     uses = {
         role: [
             {
@@ -259,7 +258,15 @@ def _declaration(event: JobEvent) -> bytes:
         ]
         for role, datasets in (("inputs", event.inputs), ("outputs", event.outputs))
     }
-    return encode(uses | ({"lineage": decode(raw)} if raw else {}))
+    explicit = _explicit(event)
+    return encode(uses | ({"lineage": explicit} if explicit else {}))
+
+
+def _explicit(event: JobEvent) -> Any:
+    """The ``lineage`` facet, unless it is removed or absent."""
+    raw = event.job_facets.get("lineage")
+    facet = decode(raw) if raw else None
+    return facet if facet and facet.get("_deleted") is not True else None
 
 
 def _decoded(facets: Mapping[str, bytes]) -> dict[str, Any]:

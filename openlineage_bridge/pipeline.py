@@ -9,15 +9,19 @@ from __future__ import annotations
 
 import logging
 import traceback
+from collections.abc import Callable
 
 from openlineage_bridge.derivation import Derivation
-from openlineage_bridge.errors import RejectedEvent, StorageError
-from openlineage_bridge.facts import Facts, facts_of, merge
+from openlineage_bridge.errors import PoisonEvent, RejectedEvent, StorageError
+from openlineage_bridge.facts import Facts, Kind, Subject, facts_of, merge
 from openlineage_bridge.store import Store
 from openlineage_bridge.store.inbox import Pending
 from openlineage_bridge.translation import Translator
 
 log = logging.getLogger(__name__)
+
+SLICE = 200
+"""Subjects derived again in one transaction."""
 
 
 class Pipeline:
@@ -47,37 +51,36 @@ class Pipeline:
 
     def _process(self, taken: list[Pending]) -> None:
         """All in one transaction; when that fails, one by one, so that only the culprit is set aside."""
-        failure = self._attempt(taken)
-        if failure is None:
-            return
-        if len(taken) == 1:
-            self._set_aside(taken[0], failure)
+        if self._attempt(lambda: self._apply(taken)) is None:
             return
         for each in taken:
-            self._process([each])
+            poison = self._attempt(lambda: self._apply([each]))  # noqa: B023  - called at once
+            if poison is not None:
+                self._set_aside(each, poison)
 
-    def _attempt(self, taken: list[Pending]) -> Exception | None:
+    def _attempt(self, work: Callable[[], None]) -> PoisonEvent | None:
+        """Do the work in a transaction; what went wrong, unless the store is to blame.
+
+        Raises:
+            StorageError: The store cannot be written: nobody's fault but the disk's, and to be tried again.
+        """
         try:
             with self._store.transaction():
-                self._apply(taken)
+                work()
         except StorageError:
-            raise  # not the events' fault
+            raise
+        except RejectedEvent as error:
+            return PoisonEvent("parse", str(error))
         except Exception as error:
-            return error
+            return PoisonEvent("translate", "".join(traceback.format_exception(error)))
         return None
 
-    def _set_aside(self, event: Pending, error: Exception) -> None:
-        rejected = isinstance(error, RejectedEvent)
-        stage, reason = (
-            ("parse", str(error)) if rejected else ("translate", "".join(traceback.format_exception(error)))
-        )
-        log.error(
-            "event set aside in quarantine", extra={"seq": event.seq, "stage": stage, "reason": repr(error)}
-        )
+    def _set_aside(self, event: Pending, poison: PoisonEvent) -> None:
+        log.error("event set aside in quarantine", extra={"seq": event.seq, "stage": poison.stage})
         with self._store.transaction():
             self._store.inbox.quarantine(
-                stage,
-                reason,
+                poison.stage,
+                poison.reason,
                 event.body,
                 digest=event.digest,
                 receiver=event.receiver,
@@ -90,10 +93,32 @@ class Pipeline:
         for each in taken:
             merge(incoming, facts_of(self._store.inbox.event(each)))
         changes = self._store.facts.merge(incoming)
-        Derivation(self._store, self._translator, self._window).follow(changes)
+        self._derivation().follow(changes)
         self._store.inbox.done(taken)
 
-    def retranslate(self) -> None:
-        """Derive every aspect again, after a change of configuration; the difference goes to the outbox."""
-        with self._store.transaction():
-            Derivation(self._store, self._translator, self._window).everything()
+    def retranslate(self) -> list[str]:
+        """Derive every aspect again, after a change of configuration; the difference goes to the outbox.
+
+        In slices, each in a transaction of its own; it may be stopped and started again.
+
+        Returns:
+            Per subject that cannot be translated what it is and why.
+        """
+        failures: list[str] = []
+        for kind in (Kind.DATASET, Kind.JOB, Kind.RUN):
+            subjects = [(kind, subject) for subject in self._store.facts.everything(kind)]
+            for start in range(0, len(subjects), SLICE):
+                failures += self._renew(subjects[start : start + SLICE])
+        return failures
+
+    def _renew(self, subjects: list[tuple[Kind, Subject]]) -> list[str]:
+        """Derive a slice again; when that fails, one by one."""
+        poison = self._attempt(lambda: self._derivation().renew(subjects))
+        if poison is None:
+            return []
+        if len(subjects) == 1:
+            return [f"{subjects[0][0]} {subjects[0][1]}: {poison.reason}"]
+        return [failure for each in subjects for failure in self._renew([each])]
+
+    def _derivation(self) -> Derivation:
+        return Derivation(self._store, self._translator, self._window)

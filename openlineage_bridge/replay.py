@@ -21,6 +21,27 @@ from openlineage_bridge.store.inbox import inspect
 BATCH = 500
 """Events per commit."""
 
+MOST_NOTES = 1000
+
+
+@attrs.define
+class Notes:
+    """Things to tell about places in files: how many there are, and the first ones.
+
+    Args:
+        count: All of them.
+        first: ``(place, text)`` of the first ``MOST_NOTES``: a file of any size is gone through in bounded memory.
+    """
+
+    count: int = 0
+    first: list[tuple[str, str]] = attrs.field(factory=list)
+
+    def add(self, place: str, text: str) -> None:
+        """One more."""
+        self.count += 1
+        if len(self.first) < MOST_NOTES:
+            self.first.append((place, text))
+
 
 @attrs.define
 class Tally:
@@ -30,20 +51,20 @@ class Tally:
         reading: How far it is in the files.
         new: Events stored and processed.
         known: Events that the store had already.
-        rejected: ``(place, reason)`` of what was refused; the bytes are in quarantine.
-        lenient: ``(place, warning)`` of what was read leniently.
+        rejected: What was refused; the bytes are in quarantine.
+        lenient: What was read leniently.
     """
 
     reading: Reading = attrs.field(factory=Reading)
     new: int = 0
     known: int = 0
-    rejected: list[tuple[str, str]] = attrs.field(factory=list)
-    lenient: list[tuple[str, str]] = attrs.field(factory=list)
+    rejected: Notes = attrs.field(factory=Notes)
+    lenient: Notes = attrs.field(factory=Notes)
 
     @property
     def events(self) -> int:
         """Everything that was found, whatever became of it."""
-        return self.new + self.known + len(self.rejected)
+        return self.new + self.known + self.rejected.count
 
 
 def replay(files: Sequence[Path | None], store: Store, pipeline: Pipeline) -> Iterator[Tally]:
@@ -67,9 +88,10 @@ def _take(batch: Iterable[Found], store: Store, tally: Tally) -> None:
         for found in batch:
             [receipt] = store.inbox.put([inspect(found.body)], receiver=f"file:{found.where}", now=now)
             if isinstance(receipt, Rejected):
-                tally.rejected.append((found.where, receipt.reason))
+                tally.rejected.add(found.where, receipt.reason)
             elif receipt.duplicate:
                 tally.known += 1
             else:
                 tally.new += 1
-                tally.lenient += [(found.where, warning) for warning in receipt.warnings]
+                for warning in receipt.warnings:
+                    tally.lenient.add(found.where, warning)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from openlineage_bridge.config import RetentionConfig
 from openlineage_bridge.delivery import Deliverer
-from openlineage_bridge.errors import BridgeError, RetryLater
+from openlineage_bridge.errors import RetryLater
 from openlineage_bridge.pipeline import Pipeline
 from openlineage_bridge.receivers import Receipt
 from openlineage_bridge.store import Store
@@ -27,8 +27,11 @@ log = logging.getLogger(__name__)
 STEP, STEP_UNDER_LOAD = 200, 16
 """Events processed in one transaction: few while events arrive, because an acknowledgement may have to wait for it."""
 
-SHARE_UNDER_LOAD = 0.25
-"""Share of the time that is spent on processing while events arrive: accepting goes first, the inbox keeps the rest."""
+REST_PER_ARRIVAL = 0.0003
+"""Seconds that processing rests for each event that arrived: about what accepting it takes. Accepting goes first."""
+
+LEAST_SHARE = 0.1
+"""Share of the time that processing gets however much arrives, so that it never stands still; the inbox keeps the rest."""
 
 LULL = 0.1
 """Seconds without an arrival after which processing has all the time that there is."""
@@ -65,9 +68,14 @@ class Service:
         self._window = window
         self._retention = retention or RetentionConfig()
         self._next_pruning = self._last_arrival = time.monotonic()
+        self._arrived = 0  # counted without a lock: two receivers at once may count as one
         self._writer = Writer(lambda: Store(path))
-        self._pipeline = self._writer.run(lambda store: Pipeline(store, translator, window)).result()
-        self._deliverer = Deliverer(self._writer, sink) if sink else None
+        try:
+            self._pipeline = self._writer.run(lambda store: Pipeline(store, translator, window)).result()
+            self._deliverer = Deliverer(self._writer, sink) if sink else None
+        except BaseException:
+            self._writer.close()  # its thread would keep the process alive
+            raise
         self._wake = threading.Event()
         self._closing = threading.Event()
         self._processing = threading.Thread(target=self._process, name="openlineage-bridge-processing")
@@ -76,6 +84,7 @@ class Service:
     def accept(self, bodies: Sequence[bytes], receiver: str) -> Future[list[Receipt]]:
         """See ``Inbox.accept``."""
         self._last_arrival = time.monotonic()
+        self._arrived += len(bodies)
         accepted = self._writer.accept(bodies, receiver)
         accepted.add_done_callback(lambda _: self._wake.set())
         return accepted
@@ -93,24 +102,27 @@ class Service:
         self._writer.close()
 
     def _process(self) -> None:
+        seen = self._arrived
         while not self._closing.is_set():
             self._wake.clear()
             arriving = time.monotonic() - self._last_arrival < LULL
             started = time.monotonic()
             try:
                 taken = self._step(STEP_UNDER_LOAD if arriving else STEP)
+                more = bool(taken) or self._prune()
             except RetryLater:
                 return
-            except BridgeError:
+            except Exception:
                 log.exception("processing waits for the store")
                 self._closing.wait(PAUSE)
                 continue
             if self._deliverer:
                 self._deliverer.notify()
-            if not taken and not self._prune():
+            if not more:
                 self._wake.wait(PRUNING)
             elif arriving:
-                self._closing.wait((time.monotonic() - started) * (1 / SHARE_UNDER_LOAD - 1))
+                arrivals, seen = self._arrived - seen, self._arrived
+                self._closing.wait(rest(arrivals, time.monotonic() - started))
 
     def _step(self, limit: int) -> int:
         return self._writer.run(lambda _: self._pipeline.step(limit)).result()
@@ -125,3 +137,13 @@ class Service:
             return True
         self._next_pruning = time.monotonic() + PRUNING
         return False
+
+
+def rest(arrivals: int, worked: float) -> float:
+    """Seconds for which processing leaves the machine to accepting, after it worked for ``worked`` seconds.
+
+    Args:
+        arrivals: Events that arrived since it rested the time before.
+        worked: Seconds.
+    """
+    return min(arrivals * REST_PER_ARRIVAL, worked * (1 / LEAST_SHARE - 1))

@@ -97,7 +97,8 @@ class RunState:
 
     Args:
         run_id: A UUID in lower case.
-        job: The job it is a run of, with only those of its facets that a run may depend on (``jobType``).
+        job: The job it is a run of. A run's aspects may depend on it through its URN and ``jobType`` alone, the only facet that
+            is there: no other change of a job makes its runs be translated again.
         facets: The run's facets (``parent``, ``nominalTime``, ``errorMessage``, ``processing_engine``, …).
         started: Time of START, else of the earliest event known; None when no event carried a time.
         ended: Time of the terminal event; None while it runs.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from importlib import import_module
 from typing import NoReturn
@@ -68,7 +67,9 @@ def main() -> NoReturn:
     try:
         code = group.main(standalone_mode=False)
         sys.stdout.flush()
-        sys.exit(code or 0)
+    except SystemExit as leaving:
+        # When the reader of our output leaves (`| head`), click wraps stdout so and exits with 1; it is no failure.
+        sys.exit(0 if type(sys.stdout).__name__.endswith("PacifyFlushWrapper") else leaving.code)
     except click.exceptions.Exit as leaving:
         sys.exit(leaving.exit_code)
     except click.Abort:
@@ -80,13 +81,11 @@ def main() -> NoReturn:
     except click.ClickException as refused:
         refused.show()
         sys.exit(refused.exit_code)
-    except BrokenPipeError:  # the reader of our output has left; nothing of ours to say
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     except ModuleNotFoundError as error:
         _fail(_missing(error), 2)
     except Exception as error:
         _explain(error)
+    sys.exit(code or 0)
 
 
 EXTRAS = {

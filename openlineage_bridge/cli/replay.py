@@ -21,7 +21,7 @@ from openlineage_bridge.cli.options import (
 
 if TYPE_CHECKING:
     from openlineage_bridge.delivery import Report
-    from openlineage_bridge.replay import Tally
+    from openlineage_bridge.replay import Notes, Tally
 
 SHOWN = 10
 """How many refusals and lenient readings are listed; all of the former are in quarantine."""
@@ -73,7 +73,9 @@ def command(
             destination.close()
         waiting = opened.aspects.waiting()
     _summarise(tally, report, waiting, time.monotonic() - started, format_)
-    click.get_current_context().exit(4 if report.postponed else 3 if tally.rejected or report.refused else 0)
+    click.get_current_context().exit(
+        4 if report.postponed else 3 if tally.rejected.count or report.refused else 0
+    )
 
 
 def _shown(progress: Iterable[Tally], started: float) -> Iterator[Tally]:
@@ -102,7 +104,7 @@ def _summarise(tally: Tally, report: Report, waiting: int, seconds: float, forma
         return
     click.echo(
         f"{tally.events:,} events from {tally.reading.files} files in {seconds:.1f} s: "
-        f"{tally.new:,} new, {tally.known:,} known already, {len(tally.rejected):,} refused",
+        f"{tally.new:,} new, {tally.known:,} known already, {tally.rejected.count:,} refused",
         err=True,
     )
     for problem in tally.reading.problems:
@@ -114,13 +116,13 @@ def _summarise(tally: Tally, report: Report, waiting: int, seconds: float, forma
         click.echo(f"  the destination said: {report.reason}", err=True)
 
 
-def _list(what: str, items: list[tuple[str, str]]) -> None:
-    if items:
+def _list(what: str, notes: Notes) -> None:
+    if notes.count:
         click.echo(f"  {what}:", err=True)
-    for place, text in items[:SHOWN]:
+    for place, text in notes.first[:SHOWN]:
         click.echo(f"    {place}: {text}", err=True)
-    if len(items) > SHOWN:
-        click.echo(f"    … and {len(items) - SHOWN} more", err=True)
+    if notes.count > SHOWN:
+        click.echo(f"    … and {notes.count - SHOWN:,} more", err=True)
 
 
 def _print_json(tally: Tally, report: Report, waiting: int) -> None:
@@ -132,8 +134,8 @@ def _print_json(tally: Tally, report: Report, waiting: int) -> None:
         "events": tally.events,
         "new": tally.new,
         "known": tally.known,
-        "rejected": [{"where": where, "reason": reason} for where, reason in tally.rejected],
-        "lenient": [{"where": where, "warning": warning} for where, warning in tally.lenient],
+        "rejected": [{"where": where, "reason": reason} for where, reason in tally.rejected.first],
+        "lenient": [{"where": where, "warning": warning} for where, warning in tally.lenient.first],
         "problems": tally.reading.problems,
         "delivery": attrs.asdict(report),
         "waiting": waiting,

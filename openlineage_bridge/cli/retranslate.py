@@ -28,5 +28,8 @@ def command(store: Path | None, config_file: Path | None) -> None:
     with Store(config.store) as opened:
         pipeline = Pipeline(opened, translator_of(config), config.lineage_window)
         pipeline.drain()
-        pipeline.retranslate()
+        failures = pipeline.retranslate()
+        for failure in failures:
+            click.echo(failure, err=True)
         click.echo(f"done: {opened.aspects.waiting():,} proposals still to be delivered", err=True)
+    click.get_current_context().exit(3 if failures else 0)

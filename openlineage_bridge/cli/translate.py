@@ -34,6 +34,6 @@ def command(paths: tuple[str, ...], config_file: Path | None) -> None:
         *_, tally = replay(find(paths), store, pipeline)
         for proposal in holdings(store.connection):
             click.echo(proposal.to_mcp())
-    for place, reason in [*tally.rejected, *(("", problem) for problem in tally.reading.problems)]:
+    for place, reason in [*tally.rejected.first, *(("", problem) for problem in tally.reading.problems)]:
         click.echo(f"{place}: {reason}" if place else reason, err=True)
-    click.get_current_context().exit(3 if tally.rejected else 0)
+    click.get_current_context().exit(3 if tally.rejected.count else 0)

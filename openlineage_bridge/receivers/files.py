@@ -12,6 +12,7 @@ import io
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
 from typing import IO, Self
 
@@ -97,38 +98,29 @@ def events_in(files: Iterable[Path | None], reading: Reading | None = None) -> I
 
 
 def _events(name: str, lines: Iterator[bytes], reading: Reading) -> Iterator[Found]:
-    """Tell the shape by the first line that is not blank: a whole document makes it JSON lines."""
+    """Tell the shape by the first two lines that are not blank: a whole document in one of them makes it JSON lines."""
     numbered = (
         (number, line) for number, line in enumerate(_until_cut_off(name, lines, reading), 1) if line.strip()
     )
-    number, first = next(numbered, (0, b""))
-    if not first:
+    head = list(islice(numbered, 2))
+    if not head:
         reading.problems.append(f"{name}: the file is empty")
-    elif _apart(first) is not None:
-        yield from _line(name, number, first)
-        for number, line in numbered:
+    elif any(_apart(line) is not None for _, line in head):
+        for number, line in chain(head, numbered):
             yield from _line(name, number, line)
     else:
-        rest = list(numbered)
-        yield from _document(
-            name, number, [first, *(line for _, line in rest)], [number, *(each for each, _ in rest)]
-        )
-
-
-def _document(name: str, number: int, lines: list[bytes], numbers: list[int]) -> Iterator[Found]:
-    """A document of several lines; when it is none but some line is, each by itself, so that one bad line costs no other."""
-    document = b"".join(lines)
-    parts = _apart(document)
-    if parts is None and any(line.lstrip().startswith(b"{") and _apart(line) for line in lines[1:]):
-        for each, line in zip(numbers, lines, strict=True):
-            yield from _line(name, each, line)
-    else:
-        yield from (Found(f"{name}:{number}", part) for part in parts or [document])
+        document = b"".join(line for _, line in chain(head, numbered))
+        yield from (Found(f"{name}:{head[0][0]}", part) for part in _parts(document))
 
 
 def _line(name: str, number: int, line: bytes) -> Iterator[Found]:
-    body = line.strip()
-    yield from (Found(f"{name}:{number}", part) for part in _apart(body) or [body])
+    yield from (Found(f"{name}:{number}", part) for part in _parts(line.strip()))
+
+
+def _parts(body: bytes) -> list[bytes]:
+    """The events of a document; what is no JSON is handed on whole, for the inbox to refuse."""
+    parts = _apart(body)
+    return [body] if parts is None else parts
 
 
 def _apart(body: bytes) -> list[bytes] | None:

@@ -44,19 +44,21 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Everything inside is committed with a full fsync, or nothing is."""
-        self.connection.execute("BEGIN IMMEDIATE")
+        """Everything inside is committed with a full fsync, or nothing is.
+
+        Raises:
+            StorageError: The disk is full, damaged or away; not for what the statements themselves got wrong.
+        """
         try:
+            self.connection.execute("BEGIN IMMEDIATE")
             yield self.connection
-        except BaseException:
-            self.connection.execute("ROLLBACK")
-            raise
-        try:
             self.connection.execute("COMMIT")
-        except sqlite3.Error as error:
-            if self.connection.in_transaction:
+        except BaseException as error:
+            if self.connection.in_transaction:  # SQLite may have rolled back by itself
                 self.connection.execute("ROLLBACK")
-            raise StorageError(_explain(self.path, error)) from error
+            if isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError:
+                raise StorageError(_explain(self.path, error)) from error
+            raise
 
     def close(self) -> None:
         """Close the file and release the lock."""
@@ -92,6 +94,7 @@ def open_readonly(path: str | Path) -> sqlite3.Connection:
 
 def _connect(path: str) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    schema.check(connection)  # a file that is not ours is left exactly as it is
     if path != MEMORY:
         for pragma, wanted in (("journal_mode", "wal"), ("synchronous", 2)):
             connection.execute(f"PRAGMA {pragma} = {wanted}")

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import attrs
 
-from openlineage_bridge.events import DatasetKey, Facets, JobKey, digest
+from openlineage_bridge.events import DatasetKey, Facets, JobKey, digest, encode
 from openlineage_bridge.facts import Fact, FactKey, Facts, Kind, Role, RunKey, Subject, newer
 
 SubjectId = bytes
@@ -20,7 +20,7 @@ _SAYING = "FROM facts f JOIN bodies b USING (digest) WHERE f.subject = ? AND f.r
 def subject_id(kind: Kind, subject: Subject) -> SubjectId:
     """The digest of kind and identity: the same in every store, so that no counter has to hand out ids."""
     job, run_id = (subject.job, subject.run_id) if isinstance(subject, RunKey) else (subject, "")
-    return digest(f"{kind}\0{job.namespace}\0{job.name}\0{run_id}".encode())
+    return digest(encode([kind.value, job.namespace, job.name, run_id]))
 
 
 @attrs.frozen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator
 from enum import StrEnum
@@ -77,12 +78,8 @@ class GraphQueries:
 
     def find(self, text: str) -> list[Node]:
         """The nodes that ``text`` names exactly: by id, by URN, as ``NAMESPACE NAME``, ``NAMESPACE/NAME`` or by name alone."""
-        rows = self._connection.execute(
-            "SELECT id FROM subjects WHERE kind <> 'run' AND (hex(id) = upper(:text) OR urn = :text "
-            "OR name = :text OR namespace || ' ' || name = :text OR namespace || '/' || name = :text)",
-            {"text": text},
-        )
-        return self._nodes(row[0] for row in rows)
+        found = [row for query, values in _lookups(text) for row in self._connection.execute(query, values)]
+        return self._nodes(row[0] for row in sorted(set(found)))
 
     def search(self, text: str, limit: int) -> list[Node]:
         """Nodes whose name, namespace or URN contains ``text``, newest jobs first, then datasets, by name."""
@@ -143,11 +140,13 @@ class GraphQueries:
     def _members(self, identity: SubjectId) -> list[SubjectId]:
         """The dataset and all that are the same entity in the catalog, in a stable order; a job is alone."""
         rows = self._connection.execute(
-            "SELECT b.id FROM subjects a JOIN subjects b ON b.kind = a.kind AND (b.id = a.id OR b.urn = a.urn) "
-            "WHERE a.id = ? AND a.kind = 'dataset' ORDER BY b.namespace, b.name",
+            "SELECT id FROM subjects INDEXED BY subjects_by_urn WHERE urn = (SELECT urn FROM subjects WHERE id = ?) "
+            "AND kind = 'dataset' "
+            "ORDER BY namespace, name",
             (identity,),
-        )
-        return [row[0] for row in rows] or [identity]
+        ).fetchall()
+        members = [row[0] for row in rows]
+        return members if identity in members else [identity]
 
     def _node(self, identity: SubjectId) -> Node:
         kind, namespace, name, urn = self._connection.execute(
@@ -191,3 +190,18 @@ class _Walk:
             pair = (neighbour.id, node.id)
             self.edges.add(pair if direction is Direction.UPSTREAM else pair[::-1])
             yield neighbour
+
+
+def _lookups(text: str) -> Iterator[tuple[str, tuple[object, ...]]]:
+    """The queries that find what ``text`` names exactly, each by an index."""
+    if re.fullmatch(r"[0-9a-fA-F]{32}", text):
+        yield "SELECT id FROM subjects WHERE id = ? AND kind <> 'run'", (bytes.fromhex(text),)
+    yield "SELECT id FROM subjects WHERE urn = ? AND kind <> 'run'", (text,)
+    for kind in (Kind.JOB, Kind.DATASET):
+        yield "SELECT id FROM subjects WHERE kind = ? AND name = ?", (kind, text)
+        for match in re.finditer(r"[ /]", text):
+            namespace, name = text[: match.start()], text[match.end() :]
+            yield (
+                "SELECT id FROM subjects WHERE kind = ? AND name = ? AND namespace = ?",
+                (kind, name, namespace),
+            )

@@ -111,6 +111,8 @@ class InboxTable:
         return arrival.receipt
 
     def _remember(self, digest: bytes, event: Event, size: int) -> None:
+        if digest in self._fresh:  # it came before, and its commit failed
+            return
         self._fresh[digest] = (event, size)
         self._fresh_bytes += size
         while self._fresh_bytes > FRESH_BYTES:

@@ -71,19 +71,20 @@ class JobTable:
             batch: Whether it says that it publishes only when it is complete.
         """
         completed = self._newest(job, "result = 'COMPLETE'", window)
-        publishing = [] if batch else self._newest(job, "result IS NULL AND reporting", window)
-        if streaming:
-            publishing = self._newest(job, "(result IS NULL OR result <> 'COMPLETE')", window)
-        latest = self._newest(job, "(result IS NULL OR result <> 'COMPLETE')", 1)
+        failed = [run for end in ("FAIL", "ABORT") for run in self._newest(job, f"result = '{end}'", window)]
+        running = self._newest(job, "result IS NULL", window)
+        reporting = [] if batch else self._newest(job, "result IS NULL AND reporting", window)
+        publishing = [*failed, *running] if streaming else reporting
         return [
             *(Candidate(at, run_id, completed=True) for at, run_id in completed),
             *(Candidate(at, run_id, publishing=True) for at, run_id in publishing),
-            *(Candidate(at, run_id) for at, run_id in latest),
+            *(Candidate(at, run_id) for at, run_id in (*failed, *running)),
         ]
 
     def _newest(self, job: JobKey, condition: str, limit: int) -> list[tuple[int, str]]:
         return self._connection.execute(
-            f"SELECT at, run_id FROM runs WHERE job = ? AND used AND {condition} ORDER BY at DESC, run_id DESC LIMIT ?",
+            f"SELECT at, run_id FROM runs WHERE job = ? AND used = 1 AND {condition} "
+            "ORDER BY at DESC, run_id DESC LIMIT ?",
             (_job(job), limit),
         ).fetchall()
 

@@ -1,7 +1,7 @@
 """What may leave the store: events that are long processed, and runs that nobody looks at any more.
 
-A run stays while it is among the newest of its job, while it is young enough, and while it speaks for its job, so that
-pruning never changes what a job reads and writes. What the catalog was given about a run stays in the catalog.
+A run stays while it is among the newest of its job, while it is young enough, while something about it is still to be
+delivered, and while it speaks for its job, so that pruning never changes what a job reads and writes. What the catalog was given about a run stays in the catalog.
 """
 
 from __future__ import annotations
@@ -11,16 +11,18 @@ import sqlite3
 from openlineage_bridge.config import RetentionConfig
 
 DAY_MS = 86_400_000
-RUNS_AT_ONCE = 500
-"""Runs removed in one transaction: small, so that an acknowledgement never waits long."""
+EVENTS_AT_ONCE, RUNS_AT_ONCE = 5000, 500
+"""Removed in one transaction: few, so that an acknowledgement never waits long."""
 
 _LEAVING = """
 SELECT run FROM (
     SELECT run, at, used,
            row_number() OVER (PARTITION BY job ORDER BY at DESC) AS place,
-           row_number() OVER (PARTITION BY job, used, result ORDER BY at DESC, run_id DESC) AS place_among_alike
-    FROM runs
-) WHERE place > :runs AND at < :before AND NOT (used AND place_among_alike <= :window) LIMIT :limit
+           row_number() OVER (PARTITION BY job, used, result, reporting ORDER BY at DESC, run_id DESC) AS place_among_alike
+    FROM runs WHERE job IN (SELECT job FROM runs WHERE at < :before)
+) WHERE place > :runs AND at < :before AND NOT (used AND place_among_alike <= :window) AND NOT EXISTS (
+    SELECT 1 FROM aspects JOIN outbox USING (urn, name, at) WHERE owner = run AND EXISTS (SELECT 1 FROM destination)
+) LIMIT :limit
 """
 
 _OF_A_RUN = (
@@ -43,7 +45,8 @@ def prune(connection: sqlite3.Connection, retention: RetentionConfig, *, window:
         now: Milliseconds since the epoch.
     """
     events = connection.execute(
-        "DELETE FROM inbox WHERE done AND received < ?", (now - int(retention.event_days * DAY_MS),)
+        "DELETE FROM inbox WHERE seq IN (SELECT seq FROM inbox WHERE done AND received < ? ORDER BY seq LIMIT ?)",
+        (now - int(retention.event_days * DAY_MS), EVENTS_AT_ONCE),
     ).rowcount
     limits = {
         "runs": retention.runs,
@@ -54,6 +57,6 @@ def prune(connection: sqlite3.Connection, retention: RetentionConfig, *, window:
     runs = connection.execute(_LEAVING, limits).fetchall()
     for statement in _OF_A_RUN:
         connection.executemany(statement, runs)
-    if runs:
+    if 0 < len(runs) < RUNS_AT_ONCE:  # the last slice: what no fact refers to any more leaves at once
         connection.execute("DELETE FROM bodies WHERE digest NOT IN (SELECT digest FROM facts)")
     return events + len(runs)

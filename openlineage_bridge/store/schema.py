@@ -82,7 +82,7 @@ CREATE TABLE runs (
     reporting INTEGER NOT NULL,            -- whether it sent RUNNING
     used      INTEGER NOT NULL             -- whether it read or wrote anything
 ) WITHOUT ROWID;
-CREATE INDEX runs_by_job ON runs (job, used, result, at);
+CREATE INDEX runs_by_job ON runs (job, used, result, at, run_id);
 CREATE INDEX runs_by_time ON runs (at);
 
 CREATE TABLE jobs (

@@ -114,8 +114,10 @@ class Writer:
         offers: list[_Offer] = []
         events = 0
         while self._offers and events < GROUP:
-            offers.append(self._offers.popleft())
-            events += len(offers[-1].arrivals)
+            offer = self._offers.popleft()
+            if offer.accepted.set_running_or_notify_cancel():
+                offers.append(offer)
+                events += len(offer.arrivals)
         return offers
 
     def _commit(self, store: Store, offers: list[_Offer]) -> None:
@@ -136,6 +138,8 @@ class Writer:
 
 
 def _call(store: Store, task: Callable[[Store], Any], future: Future[Any]) -> None:
+    if not future.set_running_or_notify_cancel():
+        return
     try:
         future.set_result(task(store))
     except BaseException as error:

@@ -128,9 +128,6 @@ def test_translate_with_refusals(run, write, world):
     assert len(said.lines) > 3
 
 
-@pytest.mark.xfail(
-    strict=True, reason="click turns EPIPE into exit code 1 before main() sees a BrokenPipeError"
-)
 def test_translate_into_a_reader_that_leaves(write, world, table):
     """``| head -1`` is no error."""
     path = write(

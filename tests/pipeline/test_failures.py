@@ -27,7 +27,6 @@ def full(tmp_path, plain, world):
         yield store, Pipeline(store, plain.PlainTranslator())
 
 
-@pytest.mark.xfail(strict=True, reason="a sqlite3.Error inside a transaction passes for the event's fault")
 def test_full_disk_is_not_the_events_fault(full):
     """A disk that is full while events are processed is a StorageError; no event is set aside, and none is lost."""
     store, pipeline = full
@@ -42,9 +41,6 @@ def test_full_disk_is_not_the_events_fault(full):
     assert [] == quarantined(store.connection)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="transaction() rolls back what SQLite has rolled back already, which hides the error"
-)
 def test_rollback_of_a_full_disk_tells_the_true_error(full):
     """SQLite may have rolled back by itself: the error that is reported is the disk's, not that of a second rollback."""
     store, _ = full

@@ -62,9 +62,6 @@ def test_young_runs_stay(bridge, world):
     assert {"0", "1", "2"} == run_ids(bridge)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="_OF_A_RUN deletes outbox rows: a backfill of old runs is lost while the sink is away"
-)
 def test_what_waits_for_the_destination_stays(bridge, world):
     """Old runs that the destination has not got yet are not pruned: what was accepted is delivered."""
     for run in range(3):
@@ -97,7 +94,6 @@ def test_pruning_never_changes_lineage(bridge, world, plain, history, window):
     assert_same_after_pruning(bridge, world, window)
 
 
-@pytest.mark.xfail(strict=True, reason="_LEAVING forgets that a run that reported RUNNING speaks")
 def test_pruning_keeps_a_run_that_reports(bridge, world):
     """A run that reported RUNNING speaks for its job, though silent ones started after it."""
     bridge.hear(world.run_event(run=0, second=1, event_type="RUNNING", inputs=["a"]))

@@ -79,7 +79,6 @@ def test_shape(tmp_path, shape, pack):
     assert (1, len(pack(content)), []) == (reading.files, reading.read, reading.problems)
 
 
-@pytest.mark.xfail(strict=True, reason="_line and _document hand `[]` on as an event, which is then refused")
 @pytest.mark.parametrize("content", [b"[]", b"[\n]\n", b"[]\n[]\n"])
 def test_array_without_events(tmp_path, content):
     """It holds none: there is nothing to refuse."""
@@ -172,9 +171,6 @@ def test_standard_input(monkeypatch, pack):
     ]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="_document looks for lines with an object, not for lines with an array"
-)
 def test_bad_first_line_before_arrays(tmp_path):
     """One bad line costs no other, arrays included."""
     path = tmp_path / "events.jsonl"

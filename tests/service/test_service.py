@@ -199,9 +199,6 @@ except LookupError:
 """
 
 
-@pytest.mark.xfail(
-    strict=True, reason="Service.__init__ leaves the store's thread behind: the process never ends"
-)
 def test_start_that_fails_ends(path):
     """When a part cannot start, the error is raised and nothing stays that keeps the process or the lock."""
     with subprocess.Popen(
@@ -217,9 +214,6 @@ def test_start_that_fails_ends(path):
     assert ("said\n", 0) == (said, child.returncode)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="_process ends for good on anything that is no BridgeError, e.g. SQLITE_FULL"
-)
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_full_disk_pauses_processing(serve, settled, world, monkeypatch, caplog):
     """Processing goes on by itself once there is space again, and no event is blamed."""

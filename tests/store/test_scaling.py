@@ -69,18 +69,13 @@ def nothing_to_prune(store: Store) -> object:
     return store.prune(RetentionConfig(runs=1, run_days=1e5), window=1, now=1 << 41)
 
 
-SLOW = pytest.mark.xfail(strict=True, reason="the query plan scans: see EXPLAIN QUERY PLAN")
-
-
 @pytest.mark.parametrize(
     ("make", "ask"),
     [
-        pytest.param(
-            with_runs, candidates, marks=SLOW
-        ),  # `used` needs to be `used = 1` for runs_by_job to serve
-        pytest.param(with_runs, nothing_to_prune, marks=SLOW),  # a window over all runs, every hour
-        pytest.param(with_datasets, neighbours, marks=SLOW),  # OR makes _members walk all datasets
-        pytest.param(with_datasets, named, marks=SLOW),  # hex(id) and || walk all subjects, runs included
+        (with_runs, candidates),
+        (with_runs, nothing_to_prune),
+        (with_datasets, neighbours),
+        (with_datasets, named),
         (with_datasets, sharing),
     ],
 )

@@ -157,9 +157,6 @@ os._exit(0)
 """
 
 
-@pytest.mark.xfail(
-    strict=True, reason="_commit and _call set the result of a cancelled future: the thread dies"
-)
 def test_receiver_that_gives_up_does_not_stop_the_store():
     """A future that was cancelled (asyncio.wrap_future passes that on) costs its own receipt, not the service."""
     done = subprocess.run(
