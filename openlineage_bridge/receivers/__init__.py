@@ -1,6 +1,7 @@
 """The ways into the inbox, and the one contract they share.
 
 * ``http``    what the Starlette app calls for ``POST /api/v1/lineage`` and ``/lineage/batch``
+* ``gathering``  hands over together what arrives together
 * ``files``   event files of every shape that producers and people write
 
 A receiver puts bytes into the inbox and acknowledges to its own source **only after** the receipt is there: a receipt

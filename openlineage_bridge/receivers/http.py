@@ -18,14 +18,14 @@ from typing import Any, Final, ParamSpec, TypeVar
 import attrs
 
 from openlineage_bridge import events
-from openlineage_bridge.errors import RejectedEvent, RetryLater, StorageError
+from openlineage_bridge.errors import RejectedEvent
 from openlineage_bridge.receivers import Inbox, Receipt, Rejected, Stored
+from openlineage_bridge.receivers.gathering import OFFLOAD_BYTES, Gathering
 from openlineage_bridge.shape import MOST_LEVELS, exceeds
 
 RECEIVER: Final = "http"
 MIB: Final = 1024 * 1024
 MAX_GZIP_MEMBERS: Final = 64  # a client sends one; each more costs a copy of what follows it
-OFFLOAD_BYTES: Final = 256 * 1024  # work on more than this happens outside the event loop
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -226,7 +226,7 @@ def _too_many(limits: BodyLimits) -> RefusedBody:
 
 @attrs.frozen(kw_only=True)
 class HttpReceiver:
-    """Puts the events of a body into the inbox, and answers when they are durable.
+    """Puts the events of a body into the inbox, and answers when they are durable; used by one event loop.
 
     Args:
         inbox: Where they go.
@@ -237,6 +237,11 @@ class HttpReceiver:
     inbox: Inbox
     limits: BodyLimits = attrs.field(factory=BodyLimits)
     patience: float = 4.0
+    _gathering: Gathering = attrs.field(init=False)
+
+    @_gathering.default
+    def _gather(self) -> Gathering:
+        return Gathering(self.inbox, RECEIVER, self.patience)
 
     async def receive(self, body: bytes, encoding: str, *, batch: bool) -> Answer:
         """Store the events of ``body``.
@@ -254,7 +259,7 @@ class HttpReceiver:
             payload = await _offloaded(len(body), self._read, body, encoding)
         except RefusedBody as refusal:
             return await self._keep(refusal)
-        receipts = await self._store(payload.events)
+        receipts = await self._gathering.store(payload.events)
         many = payload.many or (batch and _is_json(payload.events[0]))
         return _batch_answer(receipts) if many else _single_answer(receipts[0])
 
@@ -265,20 +270,10 @@ class HttpReceiver:
         """Hand the bytes over as they are: the inbox refuses and keeps them, or finds that they are an event after all."""
         if refusal.keep is None:
             raise refusal
-        [receipt] = await self._store((refusal.keep,))
+        [receipt] = await self._gathering.store((refusal.keep,))
         if isinstance(receipt, Rejected):
             raise refusal
         return _single_answer(receipt)
-
-    async def _store(self, bodies: Sequence[bytes]) -> list[Receipt]:
-        accepted = await _offloaded(sum(map(len, bodies)), self.inbox.accept, bodies, RECEIVER)
-        try:
-            return await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(accepted)), self.patience)
-        except TimeoutError:
-            reason = f"the events were not on disk within {self.patience:g} seconds: send them again"
-            raise RetryLater(reason) from None
-        except StorageError as error:
-            raise RetryLater(str(error)) from error
 
 
 async def _offloaded(size: int, work: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
@@ -288,9 +283,14 @@ async def _offloaded(size: int, work: Callable[_P, _T], *args: _P.args, **kwargs
     return work(*args, **kwargs)
 
 
+_ACCEPTED: Final = Answer(status=200, content={}, received=1)
+
+
 def _single_answer(receipt: Receipt) -> Answer:
     if isinstance(receipt, Rejected):
         return Answer(status=400, content={"error": receipt.reason}, received=1, rejected=("event",))
+    if not receipt.warnings and not receipt.duplicate:
+        return _ACCEPTED
     content = {"warnings": list(receipt.warnings)} if receipt.warnings else {}
     return Answer(status=200, content=content, received=1, duplicates=int(receipt.duplicate))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hmac import compare_digest
 from ipaddress import ip_address
 
@@ -72,6 +72,26 @@ def _password(credentials: str) -> str:
         return ""
 
 
+def is_foreign(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a page of another site made the request.
+
+    A browser sends its user's credentials, or reaches a loopback address, for any page; it also says so.
+    """
+    return headers.get(b"sec-fetch-site", b"none") not in {b"none", b"same-origin"}
+
+
+def may_write(headers: Mapping[bytes, bytes], tokens: Sequence[Secret]) -> bool:
+    """Whether the sender presents one of the tokens, or none is asked for. Names of headers are in lower case."""
+    if not tokens:
+        return True
+    return is_known(presented_token(headers.get(b"authorization", b"").decode("latin-1")), tokens)
+
+
+def _is_open(method: str, path: str) -> bool:
+    """Whether anyone may read it; events are accepted under any prefix, so nothing that writes is ever open."""
+    return method in {"GET", "HEAD"} and (path in OPEN_PATHS or path.startswith(OPEN_PREFIX))
+
+
 @attrs.frozen
 class Guard:
     """ASGI middleware that answers 401 or 403 before anything of the body is read.
@@ -92,16 +112,10 @@ class Guard:
         await (refusal or self.app)(scope, receive, send)
 
     def _refusal(self, scope: Scope) -> JSONResponse | None:
-        headers = {key: value.decode("latin-1") for key, value in scope["headers"]}
-        # A browser sends its user's credentials, or reaches a loopback address, for any page; it also says so.
-        if scope["method"] == "POST" and headers.get(b"sec-fetch-site", "none") not in {
-            "none",
-            "same-origin",
-        }:
+        headers = dict(scope["headers"])
+        if scope["method"] == "POST" and is_foreign(headers):
             return JSONResponse({"error": _FOREIGN_PAGE}, 403)
-        if not self.tokens or scope["path"] in OPEN_PATHS or scope["path"].startswith(OPEN_PREFIX):
-            return None
-        if is_known(presented_token(headers.get(b"authorization", "")), self.tokens):
+        if _is_open(scope["method"], scope["path"]) or may_write(headers, self.tokens):
             return None
         challenge = 'Bearer realm="openlineage-bridge", Basic realm="openlineage-bridge"'
         return JSONResponse({"error": _UNKNOWN}, 401, {"WWW-Authenticate": challenge})

@@ -39,15 +39,25 @@ class InFlight:
         Raises:
             RetryLater: There are too many, or they are too large together.
         """
-        if self.requests >= self.max_requests or self.bytes + size > self.max_bytes:
+        if not self.enter(size):
             raise RetryLater("too many events are being received right now: send them again")
-        self.requests += 1
-        self.bytes += size
         try:
             yield
         finally:
-            self.requests -= 1
-            self.bytes -= size
+            self.leave(size)
+
+    def enter(self, size: int) -> bool:
+        """Count a request of up to ``size`` bytes in, if it fits; then ``leave`` must follow."""
+        if self.requests >= self.max_requests or self.bytes + size > self.max_bytes:
+            return False
+        self.requests += 1
+        self.bytes += size
+        return True
+
+    def leave(self, size: int) -> None:
+        """The request that was counted in has ended."""
+        self.requests -= 1
+        self.bytes -= size
 
 
 def announced_size(request: Request, limits: BodyLimits) -> int:

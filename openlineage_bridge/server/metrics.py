@@ -58,6 +58,17 @@ def _gauge(name: str, label: str | None, meaning: str, figure: Any) -> GaugeMetr
     return family
 
 
+class _Answered(dict[int, Counter]):
+    """The counter of each status that was answered."""
+
+    def __init__(self, answers: Counter) -> None:
+        super().__init__()
+        self._answers = answers
+
+    def __missing__(self, status: int) -> Counter:
+        return self.setdefault(status, self._answers.labels(str(status)))
+
+
 class Metrics:
     """The receiver's counters, and the store's figures, in a registry of their own.
 
@@ -79,6 +90,9 @@ class Metrics:
             buckets=ACK_BUCKETS,
             registry=self.registry,
         )
+        # Looking a label up costs more than counting.
+        self._answered = _Answered(self._answers)
+        self._received_http = self._received.labels("http")
         self.registry.register(_Figures(queries))
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
@@ -86,9 +100,10 @@ class Metrics:
 
     def count(self, answer: Answer, seconds: float) -> None:
         """Count what one request brought, and how long its sender waited."""
-        self._answers.labels(str(answer.status)).inc()
-        self._received.labels("http").inc(answer.received)
-        self._duplicates.inc(answer.duplicates)
+        self._answered[answer.status].inc()
+        self._received_http.inc(answer.received)
+        if answer.duplicates:
+            self._duplicates.inc(answer.duplicates)
         for reason in answer.rejected:
             self._rejected.labels(reason).inc()
         self._ack.observe(seconds)

@@ -18,6 +18,7 @@ from openlineage_bridge.config import ServerConfig
 from openlineage_bridge.errors import ConfigError
 from openlineage_bridge.server.auth import check_address
 from openlineage_bridge.server.limits import HEADER_BYTES, KEEP_ALIVE_SECONDS
+from openlineage_bridge.server.protocol import EventProtocol
 
 GRACE_SECONDS = 8  # of the 10 s that a stop may take; the store closes in the rest
 BACKLOG = 2048
@@ -133,7 +134,7 @@ class Server(uvicorn.Server):
 def _settings(app: Starlette) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="h11",  # pure Python and strict about headers; see h11_max_incomplete_event_size
+        http=EventProtocol,  # on h11: pure Python and strict about headers; see h11_max_incomplete_event_size
         loop="asyncio",
         ws="none",
         lifespan="off",

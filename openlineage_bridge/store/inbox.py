@@ -67,14 +67,14 @@ class Quarantined:
 
 def inspect(body: bytes) -> Arrival:
     """Look at a received event: is it one, and which digest does it have?"""
-    digest = events.digest(body)
+    digest = None
     try:
         canonical = events.canonical(body)
         digest = events.digest(canonical)
         event = events.parse(canonical)
         return Arrival(body, digest, Stored(warnings=event.warnings), event)
     except RejectedEvent as refusal:
-        return Arrival(body, digest, Rejected(str(refusal)))
+        return Arrival(body, digest or events.digest(body), Rejected(str(refusal)))
 
 
 class InboxTable:
