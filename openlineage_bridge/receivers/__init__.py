@@ -1,8 +1,8 @@
 """The ways into the inbox, and the one contract they share.
 
-* ``http``    what the Starlette app calls for ``POST /api/v1/lineage`` and ``/lineage/batch``
+* ``http``       what the Starlette app calls for ``POST /api/v1/lineage`` and ``/lineage/batch``
 * ``gathering``  hands over together what arrives together
-* ``files``   event files of every shape that producers and people write
+* ``files``      event files of every shape that producers and people write
 
 A receiver puts bytes into the inbox and acknowledges to its own source **only after** the receipt is there: a receipt
 means "committed with a full fsync". What the sender must change (``Rejected``) is kept in quarantine and reported; when
