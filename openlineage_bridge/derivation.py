@@ -203,9 +203,8 @@ class Derivation:
             explicit=spoken.run_facets.get("lineage"),
         )
         for key in sorted({*lineage.inputs, *lineage.outputs}):
-            self._store.facts.register(
-                [(Kind.DATASET, key)]
-            )  # it may be that only a facet or a JobEvent names it
+            # It may be that only a facet or a JobEvent names it.
+            self._store.facts.register([(Kind.DATASET, key)])
             self._name(key)
         return JobState(
             job=job,
@@ -317,13 +316,14 @@ def run_row(marks: Mapping[str, Mark], *, used: bool) -> RunRow:
     """The state of a run from the events that were seen of it: terminal is final (OpenLineage, "Run Cycle")."""
     times = {state: marks[f"@{state}"].time for state in RUN_STATES if f"@{state}" in marks}
     ends = sorted((times[state], state) for state in TERMINAL if state in times)
-    ended, result = ends[-1] if ends else (None, None)
+    result = ends[-1][1] if ends else None
     known = {state: time for state, time in times.items() if time != events.NO_TIME}
+    latest = max(known.values(), default=0)
     return RunRow(
         started=known.get("START", min(known.values(), default=None)),
         ended=known.get(result) if result else None,
         result=result,
-        at=ended if ended is not None else max(times.values(), default=0),
+        at=known.get(result, 0) if result else latest,
         reporting="RUNNING" in times,
         used=used,
     )

@@ -59,6 +59,12 @@ def world() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def oracle() -> ModuleType:
+    """The judge of aspects: acryl-datahub's models and registry, and the rules of its server that these miss."""
+    return _module("oracle")
+
+
+@pytest.fixture(scope="session")
 def datahub_ingest():
     """Runs the real ``datahub ingest`` with file source and file sink; what the sink wrote."""
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import attrs
@@ -26,17 +23,6 @@ from openlineage_bridge.translation import (
     Use,
 )
 from openlineage_bridge_datahub import DataHubTranslator
-
-
-@pytest.fixture(scope="session")
-def oracle() -> ModuleType:
-    """The judge, as a module; loaded by path because tests are not a package."""
-    spec = importlib.util.spec_from_file_location("datahub_oracle", Path(__file__).with_name("oracle.py"))
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class Accepted(list[Aspect]):

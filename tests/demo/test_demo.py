@@ -74,11 +74,20 @@ def test_the_second_run_sends_only_news(runs, folder):
 
 
 @pytest.mark.timeout(600)
-def test_the_export_is_read_by_datahub(runs, folder, datahub_ingest):
-    """`datahub ingest` reads the export without an error and finds every proposal in it."""
+def test_the_export_is_read_by_datahub(runs, folder, datahub_ingest, oracle):
+    """`datahub ingest` reads the export without an error, and every aspect in it is one that DataHub takes."""
     export = folder / "export.json"
     run("export", "--store", "shop/bridge.db", "--output", export, cwd=folder)
 
     read = datahub_ingest(export, folder / "checked.json")
 
-    assert len(json.loads(export.read_text())) == len(read)
+    proposals = json.loads(export.read_text())
+    assert len(proposals) == len(read)
+    assert [] == [problem for each in proposals for problem in judged(oracle, each)]
+
+
+def judged(oracle, proposal):
+    """What DataHub would object to."""
+    value = proposal["aspect"]["json"]
+    moment = value.get("timestampMillis")
+    return oracle.judge(proposal["entityType"], proposal["entityUrn"], proposal["aspectName"], value, moment)
