@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 
 from openlineage_bridge import events
 from openlineage_bridge.events import DatasetKey, Facets, JobKey
-from openlineage_bridge.facts import RUN_STATES, TERMINAL, Kind, Role, RunKey, Subject
+from openlineage_bridge.facts import RUN_STATES, TERMINAL, Kind, Role, RunKey, Subject, accumulated_lineage
 from openlineage_bridge.lineage import lineage_of, speakers
 from openlineage_bridge.store import Store
 from openlineage_bridge.store.facts import Changes, Mark, UseRow, subject_id
@@ -236,7 +236,11 @@ class Derivation:
     def _about(self, run: RunKey) -> tuple[Facets, dict[str, Mark]]:
         """The run's own facts; within a step they are merged already and stay the same."""
         if run not in self._run_facts:
-            self._run_facts[run] = self._store.facts.about(Kind.RUN, run)
+            facets, marks = self._store.facts.about(Kind.RUN, run)
+            lineage = accumulated_lineage({name: mark.body for name, mark in marks.items()})
+            if lineage is not None:
+                facets = Facets({**facets.raw, "lineage": lineage})
+            self._run_facts[run] = facets, marks
         return self._run_facts[run]
 
     def _uses_of(self, run: RunKey) -> list[UseRow]:

@@ -17,6 +17,7 @@ Beside the facets the envelope itself becomes facts, under names that no facet c
 ``@producer``   job     who made the newest event about it
 ``@parent``     job     the parent and root *jobs* of the newest run that named them
 ``@declared``   job     the inputs and outputs of the newest JobEvent
+``@lineage``    run     its events had the ``lineage`` facet; ``@lineage [type, namespace, name]`` is one entry of it
 =============== ======= ==============================================================================
 """
 
@@ -150,9 +151,7 @@ def _run_facts(event: RunEvent) -> Iterator[tuple[FactKey, Fact]]:
     run = RunKey(event.job, event.run_id)
     yield _fact(Kind.RUN, run, f"@{event.event_type}", _EMPTY, event.time)
     yield from _facets(Kind.RUN, run, event.run_facets, event.time)
-    lineage = event.job_facets.get("lineage")
-    if lineage is not None:  # accumulates over the run, unlike every other job facet
-        yield from _facets(Kind.RUN, run, {"lineage": lineage}, event.time)
+    yield from _lineage_facts(run, event)
     yield from _about_job(event, {key: raw for key, raw in event.job_facets.items() if key != "lineage"})
     parent = _parent_jobs(event.run_facets)
     if parent:
@@ -160,6 +159,28 @@ def _run_facts(event: RunEvent) -> Iterator[tuple[FactKey, Fact]]:
     for role, datasets in ((Role.INPUT, event.inputs), (Role.OUTPUT, event.outputs)):
         for dataset in datasets:
             yield from _use_facts(run, role, dataset, event.time)
+
+
+def _lineage_facts(run: RunKey, event: RunEvent) -> Iterator[tuple[FactKey, Fact]]:
+    """The ``lineage`` job facet, entry by entry: over a run it accumulates (explicit lineage facet, rule 4)."""
+    facet = _explicit(event)
+    if facet is None:
+        return
+    yield _fact(Kind.RUN, run, "@lineage", _EMPTY, event.time)
+    entries = facet.get("entries")
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, dict):
+            target = encode([entry.get(field) for field in ("type", "namespace", "name")]).decode()
+            yield _fact(Kind.RUN, run, f"@lineage {target}", encode(entry), event.time)
+
+
+def accumulated_lineage(marks: Mapping[str, bytes]) -> bytes | None:
+    """The ``lineage`` facet that the marks of a run add up to; None when none of its events had one."""
+    if "@lineage" not in marks:
+        return None
+    return encode(
+        {"entries": [decode(body) for mark, body in sorted(marks.items()) if mark.startswith("@lineage ")]}
+    )
 
 
 def _use_facts(run: RunKey, role: Role, dataset: EventDataset, time: int) -> Iterator[tuple[FactKey, Fact]]:
@@ -262,7 +283,7 @@ def _declaration(event: JobEvent) -> bytes:
     return encode(uses | ({"lineage": explicit} if explicit else {}))
 
 
-def _explicit(event: JobEvent) -> Any:
+def _explicit(event: RunEvent | JobEvent) -> Any:
     """The ``lineage`` facet, unless it is removed or absent."""
     raw = event.job_facets.get("lineage")
     facet = decode(raw) if raw else None

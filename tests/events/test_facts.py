@@ -154,7 +154,7 @@ def test_facets_of_run_and_job(world):
 
     assert {(Kind.RUN, Role.SELF, None)} == where(event, "nominalTime")
     assert {(Kind.JOB, Role.SELF, None)} == where(event, "sql")
-    assert {(Kind.RUN, Role.SELF, None)} == where(event, "lineage")
+    assert {(Kind.RUN, Role.SELF, None)} == where(event, "@lineage")
 
 
 # --- what the envelope says -----------------------------------------------------------------------------------------

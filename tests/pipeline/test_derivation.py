@@ -297,6 +297,28 @@ def test_job_sees_the_naming_facets_of_its_datasets(nosy, world):
     assert ["symlinks"] == list(state_of(nosy, "job:/ns/flow")["inputs"][0]["dataset"]["facets"])
 
 
+def test_lineage_facet_accumulates_over_a_run(bridge, world):
+    """START states where one output comes from, COMPLETE where another: both edges stand, and no others (rule 4)."""
+
+    def stating(target, source):
+        entry = {"type": "DATASET", "namespace": "db://h", "name": target}
+        inputs = [{"type": "DATASET", "namespace": "db://h", "name": source}]
+        return {"lineage": {"entries": [{**entry, "inputs": inputs}]}}
+
+    bridge.hear(
+        world.run_event(
+            second=1, event_type="START", inputs=["a"], outputs=["c"], job_facets=stating("c", "a")
+        ),
+        world.run_event(second=2, inputs=["b"], outputs=["d"], job_facets=stating("d", "b")),
+    )
+    pairs = [
+        f"(DatasetKey(namespace='db://h', name='{a}'), DatasetKey(namespace='db://h', name='{c}'))"
+        for a, c in ("ac", "bd")
+    ]
+
+    assert f"pairs=({', '.join(pairs)})" in bridge.holds()["job:/ns/flow", "does"]["lineage"]
+
+
 def test_lineage_from_job_to_job_alone(bridge, world):
     """JOB inputs of the lineage facet are data flow (rule 6), also for a run without any dataset."""
     upstream = {"type": "JOB", "namespace": "ns", "name": "upstream"}
