@@ -228,8 +228,9 @@ def _show(demo: Demo, sent: int, *, first: bool) -> None:
     print_runs(queries.runs(9))
     figures = demo.figures()
     click.echo(click.style("\nWhat went out", bold=True))
+    click.echo(f"  {sent} proposals to {demo.proposals.name}, the stand-in for a DataHub.")
     click.echo(
-        f"  {sent} proposals to {demo.proposals.name}, the stand-in for a DataHub; the store holds {figures['aspects']}."
+        f"  The store holds {figures['aspects']}; what is said about a run grows while it runs, and goes out again then."
     )
     if first:
         click.echo("  Run the demo again: only what is new about the new runs is sent.")
