@@ -123,15 +123,15 @@ def news() -> None:
             orjson.dumps(orjson.loads(body))
 
     mine, whole, round_trip = report.best(translation), report.best(all_the_way), report.best(floor)
-    typed = report.best(typed_serialisation(aspects), rounds=3)
+    theirs = report.best(typed(aspects), rounds=3)
     report.figure("ours: facts → aspects → JSON", f"{mine / EVENTS * 1e6:,.0f} µs")
     report.figure(
         "ours, all the way: bytes → event → facts → aspects → JSON", f"{whole / EVENTS * 1e6:,.0f} µs"
     )
-    report.figure("acryl-datahub: the same aspects, ready-made, → JSON", f"{typed / EVENTS * 1e6:,.0f} µs")
+    report.figure("acryl-datahub: the same aspects → JSON", f"{theirs / EVENTS * 1e6:,.0f} µs")
     report.figure("orjson: loads + dumps of the event", f"{round_trip / EVENTS * 1e6:,.0f} µs")
     report.ratio(
-        "translating: faster than acryl-datahub's classes", typed / mine, "≥ 30", met=typed / mine >= 30
+        "translating: faster than acryl-datahub's classes", theirs / mine, "≥ 30", met=theirs / mine >= 30
     )
     report.ratio(
         "all the way: slower than one orjson round trip",
@@ -149,27 +149,39 @@ def states_of(bodies: list[bytes]) -> Iterator[State]:
     yield from recorder.states
 
 
-def typed_serialisation(aspects: list[Aspect]) -> Any:
-    """Serialising the same aspects as acryl-datahub's objects; building them is left out, in their favour."""
+def typed(aspects: list[Aspect]) -> Callable[[], None]:
+    """Building and serialising the same aspects with acryl-datahub's classes.
+
+    Each is built by one expression of constructor calls with the values as literals, which no real translator can beat.
+    """
     from datahub.emitter.mcp import MetadataChangeProposalWrapper
     from datahub.emitter.serialization_helper import post_json_transform
-    from datahub.metadata.schema_classes import ASPECT_NAME_MAP
+    from datahub.metadata import schema_classes
 
-    proposals = [
-        MetadataChangeProposalWrapper(
-            entityUrn=each.urn,
-            aspect=ASPECT_NAME_MAP[each.name].from_obj(
-                post_json_transform(json.loads(events.encode(each.value)))
-            ),
-        )
-        for each in aspects
-    ]
+    makers = []
+    for each in aspects:
+        plain = post_json_transform(json.loads(events.encode(each.value)))
+        source = _constructors(schema_classes.ASPECT_NAME_MAP[each.name].from_obj(plain))
+        makers.append((each.urn, compile(source, each.name, "eval")))
+    names = vars(schema_classes)
 
     def work() -> None:
-        for proposal in proposals:
+        for urn, maker in makers:
+            proposal = MetadataChangeProposalWrapper(entityUrn=urn, aspect=eval(maker, names))
             json.dumps(proposal.make_mcp().to_obj())
 
     return work
+
+
+def _constructors(value: Any) -> str:
+    """The expression that builds a typed value again."""
+    if hasattr(value, "RECORD_SCHEMA"):
+        fields = [field.name for field in value.RECORD_SCHEMA.fields]
+        arguments = (f"{name}={_constructors(getattr(value, name))}" for name in fields)
+        return f"{type(value).__name__}({', '.join(arguments)})"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_constructors, value))}]"
+    return repr(value)
 
 
 class Stopwatch(Recorder):
