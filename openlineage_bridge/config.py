@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from hmac import compare_digest
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -120,6 +120,7 @@ def load(
     path: Path | str | None = None,
     environ: Mapping[str, str] = os.environ,
     overrides: Mapping[str, Any] | None = None,
+    only: Collection[str] | None = None,
 ) -> Config:
     """The configuration: a flag wins over the environment, that over the file, that over the default.
 
@@ -128,6 +129,7 @@ def load(
             ``~/.openlineage/openlineage-bridge.yml`` are looked for, in this order. It need not exist anywhere.
         environ: Environment variables.
         overrides: What flags of the command line said, by dotted key (``server.port``); None means not given.
+        only: Top-level keys of the file that are wanted; the others are left alone, with the variables that they need.
 
     Raises:
         ConfigError: A file that was named is not there or is not YAML, a key is unknown, a value has the wrong type or
@@ -135,7 +137,7 @@ def load(
     """
     file = _find(path, environ)
     layers = {
-        str(file): _read(file, environ) if file else {},
+        str(file): _read(file, environ, only) if file else {},
         "environment": _from_environ(environ),
         "command line": _from_flags(overrides or {}),
     }
@@ -158,7 +160,7 @@ def _find(path: Path | str | None, environ: Mapping[str, str]) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
-def _read(file: Path, environ: Mapping[str, str]) -> Layer:
+def _read(file: Path, environ: Mapping[str, str], only: Collection[str] | None) -> Layer:
     try:
         data = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
@@ -170,6 +172,8 @@ def _read(file: Path, environ: Mapping[str, str]) -> Layer:
         return {}
     if not isinstance(data, dict):
         raise ConfigError(f"{file}: expected keys and values, got {type(data).__name__}")
+    if only is not None:
+        data = {key: value for key, value in data.items() if key in only}
     expanded = _expand(data, lambda name: _variable(name, environ), f"{file}: ")
     assert isinstance(expanded, dict)
     return expanded

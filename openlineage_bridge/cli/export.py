@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import click
 
-from openlineage_bridge.cli.options import config_option, load_config, store_option
+from openlineage_bridge.cli.options import config_option, store_option, store_path
 
 
 @click.command("export")
@@ -36,7 +36,7 @@ def command(output: BinaryIO, store: Path | None, config_file: Path | None) -> N
     from openlineage_bridge.store.aspects import holdings
     from openlineage_bridge.store.database import open_readonly
 
-    with closing(open_readonly(load_config(config_file, store=store).store)) as connection:
+    with closing(open_readonly(store_path(config_file, store))) as connection:
         count = write_array(output, (proposal.to_mcp() for proposal in holdings(connection)))
     click.echo(f"{count} proposals written", err=True)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from openlineage_bridge.cli.options import config_option, format_option, load_config, store_option
+from openlineage_bridge.cli.options import config_option, format_option, store_option, store_path
 
 if TYPE_CHECKING:
     from openlineage_bridge.store.graph import Graph, Node
@@ -40,7 +40,7 @@ def command(node: str, depth: int, store: Path | None, config_file: Path | None,
     """
     from openlineage_bridge.store.status import Queries
 
-    queries = Queries(load_config(config_file, store=store).store)
+    queries = Queries(store_path(config_file, store))
     graph = queries.graph(_the_one(queries, node).id, depth)
     assert graph is not None
     if format_ == "json":

@@ -60,6 +60,13 @@ def load_config(config_file: Path | None, **flags: object) -> Config:
     return load(config_file, overrides=overrides)
 
 
+def store_path(config_file: Path | None, store: Path | None) -> Path:
+    """The store, for commands that only look at it: nothing else of the configuration has to be in order."""
+    from openlineage_bridge.config import load
+
+    return load(config_file, overrides={"store": str(store) if store else None}, only={"store"}).store
+
+
 def translator_of(config: Config) -> Translator:
     """The configured translator.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from openlineage_bridge.cli.options import config_option, format_option, load_config, store_option
+from openlineage_bridge.cli.options import config_option, format_option, store_option, store_path
 
 if TYPE_CHECKING:
     from openlineage_bridge.store.inbox import Quarantined
@@ -84,7 +84,7 @@ def _entries(store: Path | None, config_file: Path | None) -> list[Quarantined]:
     from openlineage_bridge.store.database import open_readonly
     from openlineage_bridge.store.inbox import quarantined
 
-    with closing(open_readonly(load_config(config_file, store=store).store)) as connection:
+    with closing(open_readonly(store_path(config_file, store))) as connection:
         return quarantined(connection)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from openlineage_bridge.cli.options import config_option, format_option, load_config, store_option
+from openlineage_bridge.cli.options import config_option, format_option, store_option, store_path
 
 
 @click.command("status")
@@ -29,15 +29,13 @@ def command(store: Path | None, config_file: Path | None, runs: int, format_: st
     from openlineage_bridge.cli.output import print_json
     from openlineage_bridge.store.status import Queries
 
-    config = load_config(config_file, store=store)
-    queries = Queries(config.store)
+    path = store_path(config_file, store)
+    queries = Queries(path)
     figures, newest = queries.status(), queries.runs(runs)
     if format_ == "json":
-        print_json(
-            figures | {"store": str(config.store), "newest_runs": [attrs.asdict(run) for run in newest]}
-        )
+        print_json(figures | {"store": str(path), "newest_runs": [attrs.asdict(run) for run in newest]})
     else:
-        _print(config.store, figures)
+        _print(path, figures)
         print_runs(newest)
 
 

@@ -16,6 +16,7 @@ _SHARED: tuple[Processor, ...] = (
     structlog.contextvars.merge_contextvars,
     structlog.stdlib.add_log_level,
     structlog.stdlib.add_logger_name,
+    structlog.stdlib.ExtraAdder(),
     structlog.processors.TimeStamper(fmt="iso", utc=True),
     structlog.processors.StackInfoRenderer(),
 )
@@ -38,8 +39,9 @@ def configure(stream: TextIO = sys.stderr, level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level)
-    # "Started server process" and its like say nothing that our own lines do not.
-    logging.getLogger("uvicorn").setLevel(max(logging.WARNING, root.level))
+    # "Started server process" and its like say nothing that our own lines do not; nor does a line per request sent.
+    for name in ("uvicorn", "httpx2", "httpcore2"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
 
 
 def _renderers(stream: TextIO) -> list[Processor]:

@@ -325,3 +325,13 @@ def test_any_text_is_expanded_or_refused(text):
         return
 
     assert isinstance(expanded["key"], str)
+
+
+def test_only_some_keys(tmp_path):
+    """A command that only looks at the store needs no variable of the sections that it does not read."""
+    file = tmp_path / "openlineage-bridge.yml"
+    file.write_text("store: b.db\ndatahub: {server: '${NOT_SET}'}\n")
+
+    assert Path("b.db") == load(file, environ={}, only={"store"}).store
+    with pytest.raises(ConfigError, match="NOT_SET"):
+        load(file, environ={})

@@ -19,7 +19,8 @@ except ValueError:
     log.exception("failed")
 logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
 logging.getLogger("uvicorn.error").info("noise")
-logging.getLogger("other").warning("with %s", "argument\nand line")
+logging.getLogger("httpx2").info("noise")
+logging.getLogger("other").warning("with %s", "argument\nand line", extra={"said": "503\nbusy"})
 """
 
 
@@ -38,6 +39,7 @@ def test_one_json_object_per_line():
         "with argument\nand line",
     ]
     assert [record["logger"] for record in records] == ["bridge", "bridge", "uvicorn.error", "other"]
+    assert records[3]["said"] == "503\nbusy"
     assert records[0]["reason"] == "a\r\nb\x1b[31m\u202e<b>"
     assert records[1]["exception"].endswith("ValueError: a\nb")
     assert not set("\x1b\u202e") & set(program.stderr)
