@@ -10,7 +10,6 @@ from uuid import UUID
 
 import attrs
 
-from openlineage_bridge_capture.datasets import Dataset
 from openlineage_bridge_prefect.parameters import without_passwords
 
 DATABASES: dict[str, tuple[str, int | None]] = {
@@ -101,11 +100,3 @@ def _database_namespace(scheme: str, authority: str) -> str:
     # A user name says who reads, not what is read.
     host = authority.rpartition("@")[2]
     return f"{name}://{host}" if port is None or ":" in host else f"{name}://{host}:{port}"
-
-
-def dataset(asset: Any, metadata: Mapping[str, Any] | None = None) -> Dataset:
-    """The dataset of an asset, with what Prefect knows about it as facets (plain JSON objects come later)."""
-    from openlineage_bridge_prefect import facets
-
-    namespace, name = identity(asset.key)
-    return Dataset(namespace, name, facets.asset(asset, metadata or {}))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from typing import Any
 from uuid import UUID
 
 import attrs
@@ -10,6 +12,7 @@ from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
 from openlineage.client.facet_v2 import JobFacet, RunFacet
 
 from openlineage_bridge_capture import log
+from openlineage_bridge_capture.datasets import Dataset
 from openlineage_bridge_capture.describe import Description, describe
 from openlineage_bridge_capture.recorder import Recording
 from openlineage_bridge_prefect import assets, facets, lookups, runs
@@ -127,8 +130,8 @@ def _described(recording: Recording, use: assets.AssetUse | None) -> Description
     """The description of what was recorded, and of the Prefect assets."""
     if use is None:
         return describe(recording) if recording else Description()
-    inputs = [assets.dataset(asset) for asset in use.inputs]
-    outputs = [assets.dataset(asset, metadata) for asset, metadata in use.outputs]
+    inputs = [_asset_dataset(asset) for asset in use.inputs]
+    outputs = [_asset_dataset(asset, metadata) for asset, metadata in use.outputs]
     description = describe(
         attrs.evolve(recording, inputs=(*recording.inputs, *inputs), outputs=(*recording.outputs, *outputs))
     )
@@ -142,3 +145,9 @@ def _add_statistics(description: Description, use: assets.AssetUse) -> None:
         statistics = known.get((output.namespace, output.name))
         if statistics is not None:
             output.outputFacets = {**(output.outputFacets or {}), "outputStatistics": statistics}
+
+
+def _asset_dataset(asset: Any, metadata: Mapping[str, Any] | None = None) -> Dataset:
+    """The dataset of a Prefect asset, with what Prefect knows about it as facets."""
+    namespace, name = assets.identity(asset.key)
+    return Dataset(namespace, name, facets.asset(asset, metadata or {}))
