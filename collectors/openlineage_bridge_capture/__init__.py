@@ -7,6 +7,7 @@
 * ``describe``   from a recording to OpenLineage datasets and facets
 * ``emitter``    a bounded background thread between the user's code and the OpenLineage client
 * ``client``     the OpenLineage client as the environment configures it; one bounded emission now
+* ``spool``      an OpenLineage transport for any producer: a durable local file, sent in the background
 * ``settings``   whether the user configured a backend
 * ``imports``    call me back when that module is imported
 * ``log``        what is said to the user, each thing once

@@ -1,0 +1,245 @@
+"""The background thread of the spool: sends in turns, waits longer after each failure, adopts what dead processes left."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+
+import attrs
+
+from openlineage_bridge_capture import log
+from openlineage_bridge_capture.spool.folders import Destination
+from openlineage_bridge_capture.spool.receiver import BATCH_BYTES, Receiver
+from openlineage_bridge_capture.spool.segments import Backlog, Claim, Position
+
+THREAD_NAME = "openlineage-spool"
+
+LINGER = 0.05
+"""Seconds that a first event waits for company, so that a burst goes out in batches."""
+
+ADOPTION_INTERVAL = 30.0
+"""Seconds between looks for what processes left that ended meanwhile."""
+
+BACK_OFF_FIRST, BACK_OFF_MOST = 0.5, 60.0
+FAILURES_TO_OPEN = 3
+"""After so many failures in a row nobody waits for a flush any more, until an event gets through."""
+
+
+def back_off(failures: int, chance: float) -> float:
+    """Seconds to wait after so many failures in a row.
+
+    Args:
+        failures: At least 1.
+        chance: Uniform in 0…1: half of the wait is jitter, so that many processes do not come back at once.
+    """
+    most = min(BACK_OFF_MOST, BACK_OFF_FIRST * 2.0 ** min(failures - 1, 30))
+    return most * (0.5 + chance / 2)
+
+
+@attrs.frozen(eq=False)
+class Marker:
+    """Somebody waits until sending has come this far.
+
+    Args:
+        until: The place in our own segments.
+        all: Whether what was adopted counts too.
+        reached: Set once it has.
+    """
+
+    until: Position
+    all: bool = False
+    reached: threading.Event = attrs.field(factory=threading.Event)
+
+
+class Sender:
+    """One thread and what it sends; ends when told to and lets the next process have what is left.
+
+    Args:
+        claim: Our own folder, which somebody else appends to.
+        destination: Where left-overs of dead processes are looked for.
+        receiver: The other end.
+        ended: Called on the thread when it has ended for good.
+    """
+
+    def __init__(
+        self, claim: Claim, destination: Destination, receiver: Receiver, ended: Callable[[], None]
+    ) -> None:
+        self._own = Backlog(claim)
+        self._destination = destination
+        self._receiver = receiver
+        self._ended = ended
+        self._adopted: list[Backlog] = []
+        self._adopt_at = 0.0
+        # SimpleQueue.put can be called again while it runs, by a signal handler (Python's manual).
+        self._messages: SimpleQueue[Marker | None] = SimpleQueue()
+        self._markers: list[Marker] = []
+        self._failures = 0
+        self._retry_at = 0.0
+        self._stopping = False
+        self._timed_out = False
+        self.thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
+
+    @property
+    def circuit_open(self) -> bool:
+        """Whether waiting is pointless: a flush ran out of time or several requests failed, and none succeeded since."""
+        return self._timed_out or self._failures >= FAILURES_TO_OPEN
+
+    def wake(self) -> None:
+        """There is something new to send."""
+        if self._messages.empty():
+            self._messages.put(None)
+
+    def wait_for(self, marker: Marker, timeout: float) -> bool:
+        """Wait until sending has come to the marker, unless the circuit is open; whether it has."""
+        self._messages.put(marker)
+        if not self.thread.is_alive():
+            return False
+        if marker.reached.wait(0.0 if self.circuit_open else timeout):
+            return True
+        self._timed_out = True
+        return False
+
+    def stop(self) -> None:
+        """End after the request on the way, if any."""
+        self._stopping = True
+        self._messages.put(None)
+
+    def abandon(self) -> None:
+        """In a forked child, where the thread is none: close our copies of the locks, which stay the parent's."""
+        for backlog in (self._own, *self._adopted):
+            backlog.claim.release()
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                self._step()
+        finally:
+            self._end()
+
+    def _step(self) -> None:
+        try:
+            self._adopt_when_due()
+            sent = time.monotonic() >= self._retry_at and self._turn()
+            self._tell_markers()
+        except Exception as error:
+            log.logger.debug("The spool's sender stumbled", exc_info=True)
+            self._fail(f"{type(error).__name__}: {error}")
+            sent = False
+        self._listen(0.0 if sent else self._pause())
+
+    def _pause(self) -> float:
+        now = time.monotonic()
+        return max(0.0, self._retry_at - now if self._failures else self._adopt_at - now)
+
+    def _listen(self, timeout: float) -> None:
+        """Take the messages that are there; wait for the first one at most ``timeout`` seconds."""
+        try:
+            message = self._messages.get(timeout=timeout) if timeout else self._messages.get_nowait()
+            if message is None and timeout and not self._stopping:
+                self._gather_company()
+            while True:
+                self._heed(message)
+                message = self._messages.get_nowait()
+        except Empty:
+            return
+
+    def _gather_company(self) -> None:
+        try:
+            self._heed(self._messages.get(timeout=LINGER))
+        except Empty:
+            return
+
+    def _heed(self, message: Marker | None) -> None:
+        if message is None:
+            return
+        self._markers.append(message)
+        # Somebody waits: worth one attempt before its time, unless several have failed already.
+        if not self.circuit_open:
+            self._retry_at = 0.0
+
+    def _adopt_when_due(self) -> None:
+        if time.monotonic() >= self._adopt_at:
+            self._adopt_at = time.monotonic() + ADOPTION_INTERVAL
+            self._adopted += map(Backlog, self._destination.adopt())
+
+    def _turn(self) -> bool:
+        """Send one request from our own events and one from each that was adopted; whether anything was sent."""
+        sent = self._send_some(self._own)
+        for backlog in list(self._adopted):
+            if self._failures or self._stopping:
+                break
+            if self._send_some(backlog):
+                sent = True
+            elif not self._failures:
+                self._adopted.remove(backlog)
+                backlog.claim.delete()
+        return sent
+
+    def _send_some(self, backlog: Backlog) -> bool:
+        lines, ends = backlog.peek(self._receiver.room, BATCH_BYTES)
+        if not lines:
+            return False
+        answer = self._receiver.send(lines)
+        for index, reason in answer.refused:
+            self._set_aside(lines[index], reason)
+        if answer.settled:
+            backlog.commit(ends[answer.settled - 1])
+        if answer.failure is not None:
+            self._fail(answer.failure)
+            return False
+        self._failures, self._timed_out, self._retry_at = 0, False, 0.0
+        return True
+
+    def _set_aside(self, line: bytes, reason: str) -> None:
+        self._destination.reject(line, reason)
+        log.once(
+            logging.WARNING,
+            "The OpenLineage receiver refused an event (%s); it is set aside in %s",
+            reason,
+            self._destination.folder,
+        )
+
+    def _fail(self, reason: str) -> None:
+        self._failures += 1
+        wait = back_off(self._failures, random.random())  # noqa: S311  # jitter
+        self._retry_at = time.monotonic() + wait
+        log.once(
+            logging.WARNING,
+            "OpenLineage events wait in %s until %s takes them: %s",
+            self._destination.folder,
+            self._destination.url,
+            reason,
+        )
+
+    def _tell_markers(self) -> None:
+        empty = not self._adopted
+        reached = [
+            each for each in self._markers if each.until <= self._own.position and (empty or not each.all)
+        ]
+        for marker in reached:
+            self._markers.remove(marker)
+            marker.reached.set()
+
+    def _end(self) -> None:
+        """Give up what was claimed; a folder in which nothing is left goes away."""
+        try:
+            for backlog in (self._own, *self._adopted):
+                _give_up(backlog)
+            self._receiver.close()
+        finally:
+            self._ended()
+
+
+def _give_up(backlog: Backlog) -> None:
+    try:
+        lines, _ = backlog.peek(1, 1)
+        if not lines:
+            backlog.claim.delete()
+            return
+    except OSError:
+        log.logger.debug("Could not delete a spool folder that is finished", exc_info=True)
+    backlog.claim.release()
