@@ -34,7 +34,7 @@ check: setup ## ruff, mypy, import-linter
 	$(BIN)/lint-imports
 
 bench: setup ## the ratios of the hot paths, each against a baseline in the same run
-	@cd bench && ../$(BIN)/python translate.py && ../$(BIN)/python accept.py && ../$(BIN)/python spool.py
+	@cd bench && ../$(BIN)/python translate.py && ../$(BIN)/python accept.py && ../$(BIN)/python spool.py && ../$(BIN)/python sql.py
 
 clean: ## remove what the targets made
 	rm -rf .venv .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist

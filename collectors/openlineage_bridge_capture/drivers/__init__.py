@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from openlineage_bridge_capture.drivers import duckdb
+from types import ModuleType
+
+from openlineage_bridge_capture.drivers import aiosqlite, duckdb, psycopg, psycopg2, sqlalchemy
 from openlineage_bridge_capture.imports import when_imported
 
+
+def _instrument_sqlite(module: ModuleType) -> None:
+    # Ours has subclasses of sqlite3's classes, so it can be imported only after it.
+    from openlineage_bridge_capture.drivers import sqlite
+
+    sqlite.instrument(module)
+
+
 DRIVERS = {
+    "aiosqlite": aiosqlite.instrument,
     "duckdb": duckdb.instrument,
+    "psycopg": psycopg.instrument,
+    "psycopg2": psycopg2.instrument,
+    "psycopg2.extras": psycopg2.instrument_extras,
+    "sqlite3": _instrument_sqlite,
+    "sqlalchemy": sqlalchemy.instrument,
 }
 """What to do with each module once it is there; every function recognises its own work."""
 

@@ -1,0 +1,173 @@
+"""psycopg2: every statement of connections that are opened through ``psycopg2.connect``.
+
+``connection`` and ``cursor`` are immutable C types, so ``connect`` asks for a subclass by the argument that exists for that
+(``connection_factory``), of the user's own factory where there is one. Connections of a ``connect`` that was imported by name
+before are not seen. ``execute_values`` and ``execute_batch`` paste the rows into the text; they are recorded as the
+statement that the user wrote.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import re
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from openlineage_bridge_capture import recorder
+from openlineage_bridge_capture.drivers import connections, postgres, subclasses
+from openlineage_bridge_capture.drivers.postgres import CURRENT_SCHEMA
+
+METHODS = ("execute", "executemany", "copy_expert")
+"""Methods of a cursor that take SQL."""
+
+COPIES = {"copy_from": "COPY {} FROM STDIN", "copy_to": "COPY {} TO STDOUT"}
+"""Methods of a cursor that copy a table, and the statement that the server gets."""
+
+PASTING = ("execute_values", "execute_batch")
+"""Functions of ``psycopg2.extras`` that execute texts of their own making."""
+
+_ROWS = re.compile(r"(\bvalues\s*)%s", re.IGNORECASE)
+_MARK = "__openlineage_bridge__"
+
+
+def instrument(module: Any) -> None:
+    """Record what connections opened through ``connect`` of this module run; doing it again changes nothing."""
+    original = module.connect
+    if getattr(original, _MARK, False):
+        return
+    plain = module.extensions.connection
+    ours = _recording_connection(plain, module.extensions.cursor)
+
+    @functools.wraps(original)
+    def connect(dsn: Any = None, connection_factory: Any = None, *args: Any, **kwargs: Any) -> Any:
+        factory = connection_factory or plain
+        if subclasses.is_kind(factory, plain):
+            connection_factory = subclasses.recording(factory, ours)
+        return original(dsn, connection_factory, *args, **kwargs)
+
+    setattr(connect, _MARK, True)
+    module.connect = connect
+
+
+def instrument_extras(module: ModuleType) -> None:
+    """Record what ``execute_values`` and ``execute_batch`` run as one statement each."""
+    for name in PASTING:
+        original = getattr(module, name)
+        if not getattr(original, _MARK, False):
+            setattr(module, name, _pasting(original))
+
+
+def _recording_connection(plain: type, plain_cursor: type) -> type:
+    cursor_class = _recording_cursor(plain_cursor)
+
+    class RecordingConnection(plain):  # type: ignore[misc]  # the class is known when psycopg2 is
+        def cursor(self, *args: Any, **kwargs: Any) -> Any:
+            """As psycopg2's."""
+            factory = kwargs.get("cursor_factory", args[1] if len(args) > 1 else None)
+            factory = factory or self.cursor_factory or plain_cursor
+            if subclasses.is_kind(factory, plain_cursor):
+                factory = subclasses.recording(factory, cursor_class)
+            if len(args) > 1:
+                return super().cursor(args[0], factory, *args[2:], **kwargs)
+            return super().cursor(*args, **{**kwargs, "cursor_factory": factory})
+
+    connections.mark_recording(RecordingConnection)
+    return RecordingConnection
+
+
+def _recording_cursor(plain: type) -> type:
+    class RecordingCursor(plain):  # type: ignore[misc]  # the class is known when psycopg2 is
+        openlineage_silent = False
+
+    for name in METHODS:
+        setattr(RecordingCursor, name, _taking_sql(getattr(plain, name), plain))
+    for name, sql in COPIES.items():
+        setattr(RecordingCursor, name, _copying(getattr(plain, name), sql, plain))
+    return RecordingCursor
+
+
+def _taking_sql(original: Callable[..., Any], plain: type) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        result = original(self, *args, **kwargs)
+        _record(self, args[0] if args else kwargs.get("query", kwargs.get("sql")), plain)
+        return result
+
+    return method
+
+
+def _copying(original: Callable[..., Any], sql: str, plain: type) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def method(self: Any, file: Any, table: str, *args: Any, **kwargs: Any) -> Any:
+        result = original(self, file, table, *args, **kwargs)
+        # Since 2.9 the name is quoted as a whole.
+        quoted = str(table).replace('"', '""')
+        _record(self, sql.format(f'"{quoted}"'), plain)
+        return result
+
+    return method
+
+
+def _pasting(original: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def function(cur: Any, sql: Any, *args: Any, **kwargs: Any) -> Any:
+        if not hasattr(cur, "openlineage_silent") or cur.openlineage_silent:
+            return original(cur, sql, *args, **kwargs)
+        cur.openlineage_silent = True
+        try:
+            result = original(cur, sql, *args, **kwargs)
+        finally:
+            cur.openlineage_silent = False
+        _record(cur, sql, _extensions().cursor, pasted=True)
+        return result
+
+    setattr(function, _MARK, True)
+    return function
+
+
+def _extensions() -> Any:
+    return importlib.import_module("psycopg2.extensions")
+
+
+def _record(cursor: Any, query: Any, plain: type, *, pasted: bool = False) -> None:
+    if recorder.active() and not cursor.openlineage_silent:
+        connections.guarded("psycopg2", lambda: _take(cursor, query, plain, pasted=pasted))
+
+
+def _take(cursor: Any, query: Any, plain: type, *, pasted: bool) -> None:
+    connection = cursor.connection
+    sql = _text(query, cursor)
+    if pasted:
+        # The one placeholder of execute_values stands for rows.
+        sql = _ROWS.sub(r"\1(%s)", sql)
+    found = postgres.noted(connection, sql)
+    if found is None:
+        return
+    state, text = found
+    if state.must_ask and _may_ask(connection):
+        with plain(connection) as asking:
+            asking.execute(CURRENT_SCHEMA)
+            state.learn(asking.fetchone()[0])
+    state.record(text)
+
+
+def _text(query: Any, cursor: Any) -> str:
+    if isinstance(query, bytes):
+        return query.decode(_python_encoding(cursor.connection))
+    return query if isinstance(query, str) else str(query.as_string(cursor))
+
+
+def _python_encoding(connection: Any) -> str:
+    return str(_extensions().encodings.get(connection.encoding, "utf-8"))
+
+
+def _may_ask(connection: Any) -> bool:
+    """Not on an asynchronous connection, and only where a question changes nothing."""
+    extensions = _extensions()
+    ready = (extensions.TRANSACTION_STATUS_IDLE, extensions.TRANSACTION_STATUS_INTRANS)
+    if connection.async_:
+        return False
+    status: int = connection.get_transaction_status()
+    return status in ready and (status == ready[1] or connection.autocommit)
