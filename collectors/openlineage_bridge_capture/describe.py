@@ -1,4 +1,7 @@
-"""From a recording to OpenLineage datasets and facets. Parsing happens here, off the user's thread."""
+"""From a recording to OpenLineage datasets and facets. Parsing happens here, off the user's thread.
+
+The text of statements leaves the process without its literals, unless ``OPENLINEAGE_BRIDGE_SQL_LITERALS=keep``.
+"""
 
 from __future__ import annotations
 
@@ -24,6 +27,7 @@ from openlineage.client.facet_v2 import (
 from openlineage_bridge_capture import log
 from openlineage_bridge_capture.datasets import Dataset
 from openlineage_bridge_capture.recorder import Recording, Statement
+from openlineage_bridge_capture.sql import literals
 
 if TYPE_CHECKING:
     from openlineage_bridge_capture.sql.effects import Output
@@ -193,7 +197,7 @@ def _sql_facet(recording: Recording, lineage: Lineage | None) -> dict[str, JobFa
         kept = tuple(statement for index, statement in enumerate(kept) if index in places)
     if not kept:
         return {}
-    texts = dict.fromkeys(statement.sql.strip().rstrip(";") for statement in kept)
+    texts = dict.fromkeys(_text(statement) for statement in kept)
     dialects = {statement.dialect for statement in kept}
     facet = sql_job.SQLJobFacet(
         query=";\n".join(texts), dialect=dialects.pop() if len(dialects) == 1 else None, producer=PRODUCER
@@ -201,12 +205,18 @@ def _sql_facet(recording: Recording, lineage: Lineage | None) -> dict[str, JobFa
     return {"sql": facet}
 
 
+def _text(statement: Statement) -> str:
+    """What is told of a statement."""
+    text = statement.sql if literals.kept() else literals.redact(statement.sql, statement.dialect)
+    return text.strip().rstrip(";")
+
+
 def _error_facet(recording: Recording, lineage: Lineage | None) -> dict[str, RunFacet]:
     failures = lineage.failures if lineage is not None else ()
     errors = [
         extraction_error_run.Error(
             errorMessage=failure.reason,
-            task=recording.statements[failure.index].sql[:MAX_SQL_IN_ERROR],
+            task=_text(recording.statements[failure.index])[:MAX_SQL_IN_ERROR],
             taskNumber=failure.index,
         )
         for failure in failures

@@ -27,15 +27,21 @@ Normal = Callable[[exp.Expr | None], str]
 
 @attrs.define
 class Scope:
-    """What the names in an expression can mean: the relations of FROM by alias, and those of the query around."""
+    """What the names in an expression can mean: the relations of FROM by alias, and those of the query around.
+
+    ``scalars`` are names of single values: ClickHouse's ``WITH 1 AS x``, the variables of a comprehension.
+    """
 
     sources: dict[str, Relation] = attrs.field(factory=dict)
     parent: Scope | None = None
+    scalars: dict[str, Sources] = attrs.field(factory=dict)
 
     def find(self, parts: list[str]) -> Sources:
         """What ``a``, ``t.a``, ``schema.t.a`` or the struct access ``a.field`` is made of; empty when nobody knows."""
         scope: Scope | None = self
         while scope is not None:
+            if parts[0] in scope.scalars:
+                return _field_of(scope.scalars[parts[0]], parts[1:])
             for index, part in enumerate(parts[:-1]):
                 if part in scope.sources:
                     found = scope.sources[part].column(parts[index + 1]) or NOTHING
@@ -69,6 +75,13 @@ def _field_of(sources: Sources, fields: list[str]) -> Sources:
 def parts_of(column: exp.Column, normal: Normal) -> list[str]:
     """The parts of a column's name, outermost first."""
     return [normal(part) for part in column.parts]
+
+
+def _named_window(node: exp.Window) -> exp.Expr | None:
+    """The definition behind ``OVER w``."""
+    name, select = node.args.get("alias"), node.find_ancestor(exp.Select)
+    windows = (select.args.get("windows") or []) if name is not None and select is not None else []
+    return next((each for each in windows if each.name.lower() == node.alias.lower()), None)
 
 
 @attrs.frozen
@@ -111,11 +124,20 @@ class Expressions:
         return merge(self.sources(node.this, scope), through(FILTER, self.sources(node.expression, scope)))
 
     def _window(self, node: exp.Window, scope: Scope) -> Sources:
-        frame = [*(node.args.get("partition_by") or []), node.args.get("order")]
+        over = _named_window(node) or node
+        frame = [*(over.args.get("partition_by") or []), over.args.get("order")]
         return merge(
             through(TRANSFORMATION, self.sources(node.this, scope)),
             through(WINDOW, self.all_of(frame, scope)),
         )
+
+    def _combined(self, node: exp.CombinedAggFunc, scope: Scope) -> Sources:
+        """ClickHouse's combinator ``If``: the last argument chooses the rows."""
+        if not node.name.endswith("If"):
+            return through(AGGREGATION, self.all_of(node.expressions, scope))
+        *values, condition = node.expressions
+        chosen = through(FILTER, self.sources(condition, scope))
+        return merge(through(AGGREGATION, self.all_of(values, scope)), chosen)
 
     def _case(self, node: exp.Case, scope: Scope) -> Sources:
         branches = node.args.get("ifs") or []
@@ -141,6 +163,12 @@ class Expressions:
         relation = self.query(node, scope)
         return through(TRANSFORMATION, merge(relation.everything, relation.indirect))
 
+    def _comprehension(self, node: exp.Comprehension, scope: Scope) -> Sources:
+        bound = {self.normal(each): NOTHING for each in [node.expression] if each is not None}
+        inner = Scope(parent=scope, scalars=bound)
+        values = self.all_of([node.this, node.args.get("condition")], inner)
+        return through(TRANSFORMATION, merge(values, self.sources(node.args["iterator"], scope)))
+
     def _nothing(self, _node: exp.Expr, _scope: Scope) -> Sources:
         return NOTHING
 
@@ -151,8 +179,10 @@ class Expressions:
         (exp.Query, _subquery),
         (exp.Filter, _filtered),
         (exp.Window, _window),
+        (exp.CombinedAggFunc, _combined),
         (exp.AggFunc, _aggregate),
         (exp.Case, _case),
+        (exp.Comprehension, _comprehension),
         (exp.If, _if),
     )
     """How each kind of node is read; the first that fits. Everything else is a transformation of its parts."""

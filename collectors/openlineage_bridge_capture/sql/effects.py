@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import attrs
 
@@ -16,6 +17,8 @@ from openlineage_bridge_capture.sql.relations import (
     merge,
 )
 from openlineage_bridge_capture.sql.tables import IN_MEMORY
+
+_Known = TypeVar("_Known")
 
 
 @attrs.define
@@ -55,6 +58,8 @@ class Effects:
         outputs: Tables written, hidden ones included.
         relations: What the tables that the run filled are made of.
         schemas: All columns of tables whose definition was seen.
+        spelling: Names that are the same in any case, by lower case, as the run wrote them first.
+        stages: Where Snowflake's stages are that the run itself defined.
         mentions: How many reads and writes there were.
     """
 
@@ -62,6 +67,8 @@ class Effects:
     outputs: dict[Table, Output] = attrs.field(factory=dict)
     relations: dict[Table, Relation] = attrs.field(factory=dict)
     schemas: dict[Table, dict[str, str | None]] = attrs.field(factory=dict)
+    spelling: dict[str, str] = attrs.field(factory=dict)
+    stages: dict[str, str] = attrs.field(factory=dict)
     mentions: int = 0
 
     def read(self, table: Table) -> Relation:
@@ -177,6 +184,16 @@ class Effects:
             output.lifecycle = "OVERWRITE"
         self.outputs[new] = output
 
+    def swap(self, one: Table, other: Table) -> None:
+        """Two tables exchange their names: what is known of either goes with its content."""
+        self.mentions += 1
+        first, second = (self.outputs.pop(table, Output()) for table in (one, other))
+        for table, content, before in ((one, second, first), (other, first, second)):
+            lifecycle = before.lifecycle if before.created else "OVERWRITE"
+            self.outputs[table] = attrs.evolve(content, lifecycle=lifecycle, created=before.created)
+        _swap_keys(self.relations, one, other)
+        _swap_keys(self.schemas, one, other)
+
     def _lifecycle(self, table: Table, now: str) -> str:
         before = self.outputs.get(table)
         if before is None or before.lifecycle is None:
@@ -190,3 +207,11 @@ class Effects:
 
     def _dropped(self, table: Table) -> bool:
         return table in self.outputs and self.outputs[table].lifecycle == "DROP"
+
+
+def _swap_keys(known: dict[Table, _Known], one: Table, other: Table) -> None:
+    first, second = known.pop(one, None), known.pop(other, None)
+    if first is not None:
+        known[other] = first
+    if second is not None:
+        known[one] = second

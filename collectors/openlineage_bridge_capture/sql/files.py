@@ -24,6 +24,17 @@ EXTENSIONS = (
 )
 _COMPRESSIONS = (".gz", ".zst", ".bz2", ".snappy")
 
+_HOSTS = (
+    (re.compile(r"https://([^./]+)\.s3[.-][^/]*amazonaws\.com/?(.*)"), r"s3://\1/\2"),
+    (re.compile(r"https://s3[.-][^/]*amazonaws\.com/([^/]+)/?(.*)"), r"s3://\1/\2"),
+    (re.compile(r"https://storage\.googleapis\.com/([^/]+)/?(.*)"), r"gs://\1/\2"),
+    (
+        re.compile(r"(?:azure|https)://([^./]+\.blob\.core\.windows\.net)/([^/]+)/?(.*)"),
+        r"wasbs://\2@\1/\3",
+    ),
+)
+"""Addresses of objects over HTTP, and the object's own name (Amazon S3, Google Cloud Storage, Azure Blob Storage)."""
+
 _URL = re.compile(r"([a-z][a-z0-9+.-]+)://([^/]*)/?(.*)", re.IGNORECASE)
 _ANY_FILE = re.compile(r"[*?]+(?:\.[\w.*?]+)?")
 _GLOB = re.compile(r"[*?\[{]")
@@ -43,10 +54,14 @@ def dataset(path: str, directory: str | None) -> Table:
     A pattern that takes every file of a folder (``data/*.parquet``) names the folder, as partitioned writers do;
     a more selective one (``data/orders_*.csv``) stays as it is, because the folder may hold other data too.
     """
+    for address, own in _HOSTS:
+        path = address.sub(own, path)
     url = _URL.fullmatch(path)
     if url and url[1].lower() != "file":
         scheme = url[1].lower()
-        return Table(f"{SCHEMES.get(scheme, scheme)}://{url[2]}", _without_any_file(url[3]) or "/")
+        return Table(
+            f"{SCHEMES.get(scheme, scheme)}://{url[2]}", _without_any_file(url[3]).rstrip("/") or "/"
+        )
     local = f"/{url[3]}" if url else path.removeprefix("file:")
     absolute = posixpath.normpath(posixpath.join(directory or "/", local))
     return Table("file", _without_any_file(absolute) or "/")

@@ -10,6 +10,12 @@ from sqlglot import exp
 
 from openlineage_bridge_capture.sql import relations
 from openlineage_bridge_capture.sql.columns import Expressions, Scope, parts_of
+from openlineage_bridge_capture.sql.functions import (
+    FILE_FUNCTIONS,
+    file_arguments,
+    function_name,
+    is_stage,
+)
 from openlineage_bridge_capture.sql.relations import (
     FILTER,
     NOTHING,
@@ -25,31 +31,10 @@ from openlineage_bridge_capture.sql.tables import Names
 Ctes = Mapping[str, Relation]
 Entries = Iterable[tuple[exp.Expr, exp.Join | None]]
 
-FILE_FUNCTIONS = frozenset(
-    {
-        "delta_scan",
-        "iceberg_scan",
-        "parquet_scan",
-        "read_blob",
-        "read_csv",
-        "read_csv_auto",
-        "read_json",
-        "read_json_auto",
-        "read_json_objects",
-        "read_json_objects_auto",
-        "read_ndjson",
-        "read_ndjson_auto",
-        "read_ndjson_objects",
-        "read_parquet",
-        "read_text",
-        "read_xlsx",
-    }
-)
-"""DuckDB's table functions that read the files named by their first argument."""
-
 _QUERIES = (exp.Select, exp.SetOperation, exp.Subquery, exp.Paren, exp.Table, exp.Values, exp.Pivot)
 
 ROW_CLAUSES = (
+    ("prewhere", relations.FILTER),
     ("where", relations.FILTER),
     ("having", relations.FILTER),
     ("qualify", relations.FILTER),
@@ -93,6 +78,8 @@ class Queries:
             return ctes
         known = dict(ctes)
         for cte in clause.expressions:
+            if cte.args.get("scalar"):
+                continue
             name = self.names.normal(cte.args["alias"].this)
             if clause.args.get("recursive") and isinstance(cte.this, exp.SetOperation):
                 # The recursive branch sees what the other one gives; it adds reads, and its columns come round again.
@@ -104,9 +91,15 @@ class Queries:
         """A reader of expressions whose subqueries see these CTEs."""
         return Expressions(self.names.normal, lambda node, scope: self.relation(node, ctes, scope))
 
-    def scope(self, entries: Entries, ctes: Ctes, parent: Scope | None = None) -> tuple[Scope, Sources]:
-        """The relations of FROM, JOIN and LATERAL, and what joining them depends on."""
-        scope = Scope(parent=parent)
+    def scope(
+        self,
+        entries: Entries,
+        ctes: Ctes,
+        parent: Scope | None = None,
+        known: Mapping[str, Relation] | None = None,
+    ) -> tuple[Scope, Sources]:
+        """The relations of FROM, JOIN and LATERAL beside those known, and what joining them depends on."""
+        scope = Scope(dict(known or {}), parent)
         indirect: list[Sources] = []
         for source, join in entries:
             alias, relation = self._source(source, scope, ctes)
@@ -125,9 +118,18 @@ class Queries:
 
     def _select(self, node: exp.Select, ctes: Ctes, parent: Scope | None) -> Relation:
         scope, joined = self.scope(entries_of(node), ctes, parent)
+        self._name_scalars(node, scope, ctes)
         items = self.items(node.expressions, scope, ctes)
         indirect = [joined, *self._rows_depend_on(node, items, scope, ctes)]
         return attrs.evolve(items, indirect=merge(*indirect))
+
+    def _name_scalars(self, node: exp.Select, scope: Scope, ctes: Ctes) -> None:
+        """ClickHouse's ``WITH expression AS name``."""
+        clause = node.args.get("with_")
+        for cte in clause.expressions if clause is not None else []:
+            if cte.args.get("scalar"):
+                name = self.names.normal(cte.args["alias"].this)
+                scope.scalars[name] = self.expressions(ctes).sources(cte.this, scope)
 
     def _rows_depend_on(self, node: exp.Expr, items: Relation, scope: Scope, ctes: Ctes) -> Iterator[Sources]:
         expressions = self.expressions(ctes)
@@ -138,7 +140,9 @@ class Queries:
                 if isinstance(each, exp.Literal) and each.is_int:
                     yield through(how, _item(items, int(each.name)))
                 else:
-                    yield through(how, expressions.sources(each, scope if clause == "where" else inside))
+                    yield through(
+                        how, expressions.sources(each, scope if clause in {"where", "prewhere"} else inside)
+                    )
 
     def items(self, selected: Iterable[exp.Expr], scope: Scope, ctes: Ctes) -> Relation:
         """The columns of SELECT or RETURNING, stars expanded as far as columns are known."""
@@ -245,8 +249,10 @@ class Queries:
         return self.names.normal(_alias_of(node)) or alias, self._renamed(relation, node)
 
     def _plain_source(self, node: exp.Expr, scope: Scope, ctes: Ctes) -> tuple[str, Relation]:
+        if isinstance(node, exp.Final):
+            return self._source(node.this, scope, ctes)
         if isinstance(node, exp.Table):
-            return self._table(node, scope, ctes)
+            return self._table(self.names.plain(node), scope, ctes)
         if isinstance(node, (exp.Subquery, exp.Paren)) and isinstance(node.this, exp.Table):
             return self._source(node.this, scope, ctes)
         return "", self._unnamed_source(node, scope, ctes)
@@ -256,6 +262,10 @@ class Queries:
             return self.relation(node.this, self.with_ctes(node, ctes), scope.parent)
         if isinstance(node, exp.Lateral) and isinstance(node.this, exp.Query):
             return self.relation(node.this, ctes, scope)
+        if isinstance(node, (exp.Alias, exp.Column)):
+            # ClickHouse's ARRAY JOIN.
+            made_of = through(TRANSFORMATION, self.expressions(ctes).sources(node, scope))
+            return Relation(columns={self._name_of(node): made_of})
         if isinstance(node, exp.Values):
             return self._values(node, scope, ctes)
         if isinstance(node, exp.Pivot) and node.this:
@@ -279,7 +289,11 @@ class Queries:
         return Relation(anything=through(TRANSFORMATION, arguments))
 
     def _table(self, node: exp.Table, scope: Scope, ctes: Ctes) -> tuple[str, Relation]:
+        if node.this is None:
+            return "", self._function(node, scope, ctes)
         if not isinstance(node.this, exp.Identifier):
+            if is_stage(node.this):
+                return "", self.read(node)
             return self._table_function(node.this, scope, ctes)
         name = self.names.normal(node.this)
         if not node.args.get("db") and name in ctes:
@@ -287,9 +301,9 @@ class Queries:
         return name, self.read(node)
 
     def _table_function(self, node: exp.Expr, scope: Scope, ctes: Ctes) -> tuple[str, Relation]:
-        name = _function_name(node)
+        name = function_name(node)
         if name in FILE_FUNCTIONS:
-            relations = [self.read_file(path) for path in _file_arguments(node)]
+            relations = [self.read_file(path) for path in file_arguments(node)]
             return name, functools.reduce(Relation.beside, relations) if relations else Relation()
         return name, self._function(node, scope, ctes)
 
@@ -300,11 +314,16 @@ class Queries:
         made_of = self.expressions(ctes).all_of(used, scope)
         spent = {self.names.normal(column.this) for each in used for column in each.find_all(exp.Column)}
         kept = {name: sources for name, sources in relation.columns.items() if name not in spent}
+        for column in _parts_of_clause(pivot, "group"):
+            kept[self._name_of(column)] = self.expressions(ctes).sources(column, scope)
         return Relation(columns=kept, anything=made_of, indirect=relation.indirect, types=relation.types)
 
     def _renamed(self, relation: Relation, node: exp.Expr) -> Relation:
         alias = node.args.get("alias")
-        columns = alias.columns if isinstance(alias, exp.TableAlias) else []
+        columns = list(alias.columns) if isinstance(alias, exp.TableAlias) else []
+        offset = node.args.get("offset")
+        if columns and isinstance(node, exp.Unnest) and isinstance(offset, exp.Identifier):
+            columns.append(offset)
         return relation.renamed(self.names.normal(column) for column in columns) if columns else relation
 
 
@@ -357,20 +376,6 @@ def _beside_in_select(left: Relation, right: Relation) -> Relation:
         anything=merge(left.anything, right.anything),
         types={**right.types, **left.types},
     )
-
-
-def _function_name(node: exp.Expr) -> str:
-    if isinstance(node, exp.Anonymous) or not isinstance(node, exp.Func):
-        return node.name.lower()
-    return node.sql_name().lower()
-
-
-def _file_arguments(node: exp.Expr) -> Iterator[str]:
-    first = next(node.iter_expressions(), None)
-    values = first.expressions if isinstance(first, (exp.Array, exp.Tuple)) else [first]
-    for value in values:
-        if isinstance(value, exp.Literal) and value.is_string:
-            yield value.name
 
 
 def _identifier(node: exp.Expr) -> exp.Expr:

@@ -65,9 +65,15 @@ def lineage(statements: Iterable[Statement]) -> Lineage:
 
 
 def _perform(statement: Statement, effects: Effects) -> None:
-    performer = Performer(Names.of(statement), effects)
+    performer = Performer(Names.of(statement, effects.spelling), effects)
+    unread: UnreadableError | None = None
     for tree in parse(statement.sql, statement.dialect):
-        performer.perform(tree, {})
+        if isinstance(tree, UnreadableError):
+            unread = unread or tree
+        else:
+            performer.perform(tree, {})
+    if unread is not None:
+        raise unread
 
 
 def _reason(error: Exception) -> str:

@@ -3,7 +3,6 @@
 What counts as written data: ``CREATE … AS``, ``INSERT``, ``COPY … FROM``. Reading such a table later in the run reads the
 run's own work, so it is no input. ``UPDATE``, ``DELETE`` and ``MERGE`` change a table that others filled: it is an output, and
 still an input of whoever reads it afterwards.
-The target of ``UPDATE``, ``DELETE`` and ``MERGE`` is not itself an input: the row that is changed is not a source of data.
 """
 
 from __future__ import annotations
@@ -11,32 +10,30 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
+import attrs
 from sqlglot import exp
 
+from openlineage_bridge_capture.sql.changes import Changes
 from openlineage_bridge_capture.sql.columns import Scope
 from openlineage_bridge_capture.sql.effects import Effects
-from openlineage_bridge_capture.sql.queries import Ctes, Queries, entries_of, nested_entries
+from openlineage_bridge_capture.sql.functions import file_arguments, is_stage, stage_path
+from openlineage_bridge_capture.sql.queries import Ctes, Queries
 from openlineage_bridge_capture.sql.relations import (
     FILTER,
-    JOIN,
-    NOTHING,
+    UNNAMED,
     Relation,
-    Sources,
     Table,
     merge,
     through,
 )
 from openlineage_bridge_capture.sql.tables import IN_MEMORY, Names
+from openlineage_bridge_capture.sql.transfers import Transfers
 
 DATA_KINDS = frozenset({"TABLE", "VIEW"})
 """What CREATE, DROP and ALTER may be about that holds data."""
 
-STANDARD_STREAMS = frozenset({"stdin", "stdout", "/dev/stdin", "/dev/stdout"})
-"""What COPY reads or writes when it is the client's own stream."""
-
-
-THE_TARGET = Table(IN_MEMORY, "the row that is changed")
-"""Stands for the target's own columns in SET and WHERE; in memory, so never reported."""
+EMPTY = Table(IN_MEMORY, "nothing yet")
+"""Stands for the rows of a new table of unknown columns; in memory, so never reported."""
 
 
 class Performer:
@@ -46,6 +43,8 @@ class Performer:
         self.names = names
         self.effects = effects
         self.queries = Queries(names, self._read, self._read_file, self.perform)
+        self._changes = Changes(names, effects, self.queries, self._resolve)
+        self._transfers = Transfers(names, effects, self.queries, self._resolve)
 
     def perform(self, node: exp.Expr, ctes: Ctes) -> Relation:
         """Perform one statement; the relation is what a query or ``RETURNING`` gives."""
@@ -67,26 +66,74 @@ class Performer:
             self.effects.create(target, relation, replace=False, certain=True)
 
     def _create(self, node: exp.Create, ctes: Ctes) -> None:
+        if node.kind == "STAGE":
+            self._stage(node)
         if node.kind not in DATA_KINDS:
             return
         named, columns = _target(node.this)
-        query = node.args.get("expression")
         # The query comes first: in CREATE TEMP TABLE t AS SELECT … FROM t the second t is the permanent one.
-        relation = self.queries.relation(query, ctes) if query is not None else None
+        relation = self._content(node, ctes)
         temporary = _is_temporary(node)
         target = self._created_table(named, temporary=temporary)
         if target is None:
             return
         replace, certain = bool(node.args.get("replace")), temporary or not node.args.get("exists")
         if relation is None:
-            self._declare(target, columns, replace=replace, certain=certain)
+            self._declare(target, self._columns_of(node, columns), replace=replace, certain=certain)
         else:
             relation = relation.renamed([self.names.normal(_identifier(column)) for column in columns])
             self.effects.create(target, relation, replace=replace, certain=certain)
+            self._fill_target_of_view(node, relation)
 
-    def _declare(self, target: Table, columns: list[exp.Expr], *, replace: bool, certain: bool) -> None:
-        definitions = [column for column in columns if isinstance(column, exp.ColumnDef)]
-        self.effects.declare(target, self._schema(definitions), replace=replace, certain=certain)
+    def _content(self, node: exp.Create, ctes: Ctes) -> Relation | None:
+        """What a new table holds: a query, another table's rows, files; None when it starts empty."""
+        query, clone = node.args.get("expression"), node.args.get("clone")
+        if isinstance(query, exp.Table) and self.names.dialect == "clickhouse":
+            # CREATE TABLE a AS b takes the columns and no rows.
+            return Relation(rest=((EMPTY,),))
+        if query is not None:
+            return self.queries.relation(query, ctes)
+        if clone is not None:
+            return self._read(clone.this)
+        properties = node.args.get("properties")
+        paths = [
+            each.args["value"].name
+            for each in (properties.find_all(exp.Property) if properties and _is_temporary(node) else ())
+            if each.name.lower() == "path"
+        ]
+        return self._read_file(paths[0]) if paths else None
+
+    def _fill_target_of_view(self, node: exp.Create, relation: Relation) -> None:
+        """ClickHouse's ``CREATE MATERIALIZED VIEW … TO target`` writes to the target."""
+        properties = node.args.get("properties")
+        to = properties.find(exp.ToTableProperty) if properties else None
+        target = self._resolve(to.this) if to is not None else None
+        if target is not None:
+            self.effects.append(target, relation)
+
+    def _stage(self, node: exp.Create) -> None:
+        """Snowflake's ``CREATE STAGE … URL = '…'`` says where a stage is."""
+        properties = node.args.get("properties")
+        for each in properties.expressions if properties else ():
+            if each.name.upper() == "URL":
+                self.effects.stages[node.this.name.upper()] = each.args["value"].name
+
+    def _columns_of(self, node: exp.Create, columns: list[exp.Expr]) -> dict[str, str | None] | None:
+        """The columns of a table made from definitions or ``LIKE`` another one; None when they are not known."""
+        like = node.find(exp.LikeProperty)
+        if like is None:
+            return self._schema(column for column in columns if isinstance(column, exp.ColumnDef))
+        model = self._resolve(like.this)
+        return self.effects.schemas.get(model) if model is not None else None
+
+    def _declare(
+        self, target: Table, schema: dict[str, str | None] | None, *, replace: bool, certain: bool
+    ) -> None:
+        if schema:
+            self.effects.declare(target, schema, replace=replace, certain=certain)
+        elif certain:
+            # Relation() would be a table that is known to have no columns.
+            self.effects.create(target, Relation(rest=((EMPTY,),)), replace=replace, certain=True)
 
     def _schema(self, definitions: Iterable[exp.ColumnDef]) -> dict[str, str | None]:
         return {
@@ -95,17 +142,59 @@ class Performer:
         }
 
     def _insert(self, node: exp.Insert, ctes: Ctes) -> Relation:
-        if isinstance(node.this, exp.Directory) or node.args.get("expression") is None:
+        if node.args.get("expression") is None:
+            target = self._resolve(node.this) if node.args.get("default") else None
+            if target is not None:
+                self.effects.append(target, Relation())
             return Relation()
-        named, columns = _target(node.this)
         relation = self.queries.relation(node.expression, ctes)
+        if isinstance(node.this, (exp.Directory, exp.Func)):
+            return self._insert_into_file(node.this, relation)
+        named, columns = _target(node.this)
         target = self._resolve(named)
         if target is None:
             return relation
         relation = self._aligned(relation, target, columns, by_name=bool(node.args.get("by_name")))
         write = self.effects.overwrite if node.args.get("overwrite") else self.effects.append
         write(target, relation)
-        return self._returning(node, named, relation, ctes)
+        return self._changes.returning(node, named, relation, ctes)
+
+    def _insert_into_file(self, place: exp.Expr, relation: Relation) -> Relation:
+        """``INSERT OVERWRITE DIRECTORY 'path'`` and ClickHouse's ``INSERT INTO FUNCTION s3('path')``."""
+        paths = [place.this.name] if isinstance(place, exp.Directory) else list(file_arguments(place))
+        for path in paths:
+            self.effects.overwrite(self.names.file(path), relation)
+        return relation
+
+    def _insert_many(self, node: exp.MultitableInserts, ctes: Ctes) -> None:
+        """``INSERT ALL`` and ``INSERT FIRST`` (Snowflake, Oracle), and Spark's ``FROM t INSERT … INSERT …``."""
+        source = node.args["source"]
+        for each in node.expressions:
+            insert = each.this if isinstance(each, exp.ConditionalInsert) else each
+            if isinstance(insert.args.get("expression"), exp.Select):
+                whole = insert.copy()
+                whole.expression.set("from_", exp.From(this=source.copy()))
+                self._insert(whole, ctes)
+            else:
+                self._insert_row(each, insert, self.queries.relation(source, ctes), ctes)
+
+    def _insert_row(self, each: exp.Expr, insert: exp.Insert, source: Relation, ctes: Ctes) -> None:
+        named, columns = _target(insert.this)
+        target = self._resolve(named)
+        if target is None:
+            return
+        read, scope = self.queries.expressions(ctes).sources, Scope({"": source})
+        condition = each.args.get("expression") if isinstance(each, exp.ConditionalInsert) else None
+        indirect = merge(source.indirect, through(FILTER, read(condition, scope)))
+        relation = source
+        values = insert.args.get("expression")
+        if values is not None:
+            made_of = [read(value, scope) for value in values.expressions[0].expressions]
+            relation = Relation(
+                columns={f"{UNNAMED}{index}": sources for index, sources in enumerate(made_of)}
+            )
+        relation = self._aligned(relation, target, columns, by_name=False)
+        self.effects.append(target, attrs.evolve(relation, indirect=indirect))
 
     def _aligned(
         self, relation: Relation, target: Table, columns: list[exp.Expr], *, by_name: bool
@@ -118,121 +207,28 @@ class Performer:
             return relation
         return relation.renamed(wanted[: len(relation.columns)])
 
-    def _returning(self, node: exp.Expr, named: exp.Table, relation: Relation, ctes: Ctes) -> Relation:
-        clause = node.args.get("returning")
-        if clause is None:
-            return Relation()
-        scope = Scope({self.names.normal(_alias_or_name(named)): relation})
-        return self.queries.items(clause.expressions, scope, ctes)
-
     def _update(self, node: exp.Update, ctes: Ctes) -> Relation:
-        target = self._resolve(node.this)
-        scope, joined = self.queries.scope(entries_of(node), ctes)
-        scope = self._with_target(node.this, scope)
-        relation = Relation(
-            columns=self._assigned(node.expressions, scope, ctes),
-            indirect=merge(joined, self._filter(node, scope, ctes)),
-        )
-        if target is not None:
-            self.effects.change(target, relation)
-        return self._returning(node, node.this, relation, ctes)
+        return self._changes.update(node, ctes)
 
     def _delete(self, node: exp.Delete, ctes: Ctes) -> Relation:
-        target = self._resolve(node.this)
-        entries = [entry for each in node.args.get("using") or [] for entry in nested_entries(each)]
-        scope, joined = self.queries.scope(entries, ctes)
-        scope = self._with_target(node.this, scope)
-        relation = Relation(indirect=merge(joined, self._filter(node, scope, ctes)))
-        if target is not None:
-            self.effects.change(target, relation)
-        return self._returning(node, node.this, Relation(), ctes)
+        return self._changes.delete(node, ctes)
 
     def _merge(self, node: exp.Merge, ctes: Ctes) -> None:
-        target = self._resolve(node.this)
-        scope, _ = self.queries.scope(nested_entries(node.args["using"]), ctes)
-        source = next(iter(scope.sources.values()))
-        scope = self._with_target(node.this, scope)
-        columns: dict[str, Sources] = {}
-        for when in node.args["whens"].expressions:
-            for name, sources in self._merged(when.args.get("then"), source, scope, ctes).items():
-                columns[name] = merge(columns.get(name, NOTHING), sources)
-        on = through(JOIN, self.queries.expressions(ctes).sources(node.args.get("on") or None, scope))
-        if target is not None:
-            self.effects.change(target, Relation(columns=columns, indirect=merge(source.indirect, on)))
-
-    def _merged(
-        self, then: exp.Expr | None, source: Relation, scope: Scope, ctes: Ctes
-    ) -> dict[str, Sources]:
-        """What one WHEN writes: ``UPDATE SET …``, ``INSERT (…) VALUES (…)``, or every column of the source."""
-        if isinstance(then, exp.Update):
-            assignments = then.args.get("expressions")
-            return (
-                self._assigned(assignments, scope, ctes)
-                if isinstance(assignments, list)
-                else dict(source.columns)
-            )
-        if isinstance(then, exp.Insert):
-            values = then.args.get("expression")
-            if not isinstance(values, exp.Tuple) or not isinstance(then.this, exp.Tuple):
-                return dict(source.columns)
-            read = self.queries.expressions(ctes).sources
-            pairs = zip(then.this.expressions, values.expressions, strict=False)
-            return {self.names.normal(_identifier(column)): read(value, scope) for column, value in pairs}
-        return {}
-
-    def _assigned(self, assignments: Iterable[exp.Expr], scope: Scope, ctes: Ctes) -> dict[str, Sources]:
-        """What ``SET a = …, (b, c) = (…)`` makes of each column."""
-        columns: dict[str, Sources] = {}
-        read = self.queries.expressions(ctes).sources
-        for assignment in assignments:
-            targets = (
-                assignment.this.expressions if isinstance(assignment.this, exp.Tuple) else [assignment.this]
-            )
-            value = assignment.expression
-            values = value.expressions if isinstance(value, exp.Tuple) else [value] * len(targets)
-            for column, each in zip(targets, values, strict=False):
-                columns[self.names.normal(_identifier(column))] = read(each, scope)
-        return columns
-
-    def _filter(self, node: exp.Expr, scope: Scope, ctes: Ctes) -> Sources:
-        return through(FILTER, self.queries.expressions(ctes).sources(node.args.get("where"), scope))
-
-    def _with_target(self, named: exp.Table, scope: Scope) -> Scope:
-        """The scope with the target in it, so that its columns are not taken for somebody else's."""
-        name = self.names.normal(_alias_or_name(named))
-        return Scope({**scope.sources, name: Relation(rest=((THE_TARGET,),))}, scope.parent)
+        self._changes.merge(node, ctes)
 
     def _copy(self, node: exp.Copy, ctes: Ctes) -> None:
-        paths = [
-            each.name for each in node.args.get("files") or [] if each.name.lower() not in STANDARD_STREAMS
-        ]
-        named, columns = _target(node.this)
-        if node.args.get("kind"):
-            self._copy_in(named, columns, paths)
-        else:
-            relation = self._copied(node.this, named, columns, ctes)
-            for path in paths:
-                self.effects.overwrite(self.names.file(path), relation)
+        self._transfers.copy(node, ctes)
 
-    def _copy_in(self, named: exp.Table, columns: list[exp.Expr], paths: list[str]) -> None:
-        relations = [self._read_file(path) for path in paths]
-        target = self._resolve(named)
-        if target is None:
-            return
-        wanted = [self.names.normal(_identifier(column)) for column in columns]
-        wanted = wanted or list(self.effects.schemas.get(target, ()))
-        made_of = {name: merge(*(each.column(name) or NOTHING for each in relations)) for name in wanted}
-        rest = tuple(group for relation in relations for group in relation.rest)
-        self.effects.append(target, Relation(columns=made_of) if wanted else Relation(rest=rest))
+    def _export(self, node: exp.Export, ctes: Ctes) -> None:
+        self._transfers.export(node, ctes)
 
-    def _copied(self, what: exp.Expr, named: exp.Table, columns: list[exp.Expr], ctes: Ctes) -> Relation:
-        if not isinstance(what, (exp.Table, exp.Schema)):
-            return self.queries.relation(what, ctes)
-        relation = self._read(named)
-        wanted = [self.names.normal(_identifier(column)) for column in columns]
-        if not wanted:
-            return relation
-        return Relation(columns={name: relation.column(name) or NOTHING for name in wanted})
+    def _load(self, node: exp.LoadData, ctes: Ctes) -> None:
+        self._transfers.load(node, ctes)
+
+    def _refresh(self, node: exp.Refresh, _ctes: Ctes) -> None:
+        target = self._resolve(node.this) if "VIEW" in node.text("kind") else None
+        if target is not None:
+            self.effects.change(target, Relation())
 
     def _drop(self, node: exp.Drop, _ctes: Ctes) -> None:
         if node.kind not in DATA_KINDS:
@@ -253,6 +249,11 @@ class Performer:
         if target is None:
             return
         actions = node.args.get("actions") or []
+        swaps = [action for action in actions if isinstance(action, exp.SwapTable)]
+        other = self._resolve(swaps[0].this) if swaps else None
+        if other is not None:
+            self.effects.swap(target, other)
+            return
         renames = [action for action in actions if isinstance(action, exp.AlterRename)]
         if renames:
             self.effects.rename(target, self._beside(node.this, renames[0].this))
@@ -268,18 +269,14 @@ class Performer:
         return target or self.names.temporary(moved)
 
     def _use(self, node: exp.Use, _ctes: Ctes) -> None:
-        if isinstance(node.this, exp.Table):
-            self.names.use(node.this)
-
-    def _set(self, node: exp.Set, _ctes: Ctes) -> None:
-        """``SET schema = 'x'`` and ``SET search_path = 'x'`` are a ``USE`` of the first schema named."""
-        for item in node.expressions:
-            assignment = item.this
-            if isinstance(assignment, exp.EQ) and assignment.this.name.lower() in {"schema", "search_path"}:
-                first = assignment.expression.name.split(",")[0].strip()
-                self.names.use(exp.to_table(first, dialect=self.names.dialect))
+        kind = node.text("kind").upper()
+        if isinstance(node.this, exp.Table) and kind not in {"ROLE", "SECONDARY ROLES", "WAREHOUSE"}:
+            self.names.use(node.this, kind)
 
     def _read(self, named: exp.Table) -> Relation:
+        if is_stage(named.this):
+            path = stage_path(named.this.name, self.effects.stages)
+            return self._read_file(path) if path else Relation()
         target = self._resolve(named)
         return self.effects.read(target) if target is not None else Relation()
 
@@ -288,6 +285,7 @@ class Performer:
 
     def _resolve(self, named: exp.Table) -> Table | None:
         """The table a name means here: a temporary one of this run hides one of the database."""
+        named = self.names.plain(named)
         if not isinstance(named.this, exp.Identifier):
             return None
         temporary = self.names.temporary(named)
@@ -307,10 +305,13 @@ class Performer:
         exp.Create: _create,
         exp.Delete: _delete,
         exp.Drop: _drop,
+        exp.Export: _export,
         exp.Insert: _insert,
+        exp.LoadData: _load,
         exp.Merge: _merge,
+        exp.MultitableInserts: _insert_many,
         exp.Pivot: _query,
-        exp.Set: _set,
+        exp.Refresh: _refresh,
         exp.TruncateTable: _truncate,
         exp.Update: _update,
         exp.Use: _use,
@@ -328,12 +329,6 @@ def _target(node: exp.Expr) -> tuple[exp.Table, list[exp.Expr]]:
 
 def _identifier(node: exp.Expr) -> exp.Expr:
     return node.this if isinstance(node, (exp.Column, exp.ColumnDef)) else node
-
-
-def _alias_or_name(named: exp.Table) -> exp.Expr:
-    alias = named.args.get("alias")
-    inner: exp.Expr = alias.this if isinstance(alias, exp.TableAlias) and alias.this else named.this
-    return inner
 
 
 def _is_temporary(node: exp.Create) -> bool:
