@@ -250,6 +250,7 @@ def test_what_a_live_process_spooled_is_left_to_it(receiver, spool, tmp_path):
     child = start_child(receiver.url, tmp_path / "spool", "child", tmp_path / "acknowledged")
     wait_until((tmp_path / "acknowledged").read_bytes)
     child.send_signal(signal.SIGSTOP)
+    time.sleep(0.5)  # what it had sent before it was stopped is answered with 503 first
     receiver.mode = "ok"
     transport = spool()
     emit(transport, "own")
