@@ -5,6 +5,8 @@ The other two need a virtual environment of their own, because DataHub's parser 
     python -m venv DIR && DIR/bin/pip install 'acryl-datahub[sql-parser]==1.7.0.17' openlineage-sql==1.54.0
     SQL_PARSERS=DIR/bin/python python bench/sql.py
 
+Read the shares with care: our extractor was made right against these very cases, the other two were not.
+
 What is lenient, for all three alike: names are compared without case; a table that is written may be among the inputs or not,
 and so may its columns among what its columns are made of;
 Snowflake stages, which have no standard name, may be told or not; a column may name what it depends on only indirectly
