@@ -405,7 +405,23 @@ def start_child(
     """A process that emits and says so each time, in a session of its own."""
     with acknowledged.open("wb") as output:
         command = [sys.executable, "-c", program, url, str(folder), name, str(count)]
-        return subprocess.Popen(command, stdout=output, start_new_session=True)
+        child = subprocess.Popen(command, stdout=output, start_new_session=True)
+    _children.append(child)
+    return child
+
+
+_children: list[subprocess.Popen] = []
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind():
+    """What a test started and did not end itself, because it failed, ends with it."""
+    yield
+    while _children:
+        child = _children.pop()
+        if child.poll() is None:
+            child.kill()
+        child.wait(20)
 
 
 def kill_at_random(
