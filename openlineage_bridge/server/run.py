@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import signal
@@ -87,6 +88,7 @@ class Server(uvicorn.Server):
         self.ready = threading.Event()
         self.received_signal: signal.Signals | None = None
         self._health = app.state.health
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def listen(self) -> signal.Signals | None:
         """Serve until told to stop; the signal that said so, or None."""
@@ -102,6 +104,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept, and say so."""
         await super().startup(sockets=sockets)
+        self._loop = asyncio.get_running_loop()
         _log.info("listening", url=self.url)
         self.ready.set()
 
@@ -109,6 +112,8 @@ class Server(uvicorn.Server):
         """A signal arrived: the first asks for a graceful stop, the second for an immediate one."""
         del frame
         self.force_exit = self.should_exit
+        if self.force_exit and self._loop is not None:
+            self._loop.call_soon_threadsafe(self._drop_connections)
         self.received_signal = signal.Signals(sig)
         self.stop()
 
@@ -116,6 +121,12 @@ class Server(uvicorn.Server):
         """Stop accepting, and wait for the requests that have begun."""
         _log.info("stopping")
         await super().shutdown(sockets=sockets)
+
+    def _drop_connections(self) -> None:
+        """Since Python 3.12 a server is closed only once all its connections are."""
+        for connection in list(self.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
