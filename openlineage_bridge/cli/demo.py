@@ -137,15 +137,8 @@ class Demo:
 
     def _run(self, what: str, arguments: list[str]) -> None:
         log = self._log_of(what)
-        with _step(what), log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, *arguments],
-                env=self._environment,
-                cwd=self.folder,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        with _step(what):
+            process = self._start(arguments, self._environment, log)
             try:
                 _wait_for(lambda: process.poll() is not None, log)
             finally:
@@ -162,15 +155,7 @@ class Demo:
         ready: Callable[[], bool] = lambda: True,
     ) -> Iterator[None]:
         log = self._log_of(what)
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [sys.executable, *arguments],
-                env=dict(environment),
-                cwd=self.folder,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        process = self._start(arguments, environment, log)
         try:
             with _step(f"Starting {what}"):
                 _wait_for(lambda: ready() or process.poll() is not None, log)
@@ -179,6 +164,20 @@ class Demo:
             yield
         finally:
             _end(process)
+
+    def _start(
+        self, arguments: list[str], environment: Mapping[str, str], log: Path
+    ) -> subprocess.Popen[bytes]:
+        """A Python process in a session of its own, so that ``_end`` reaches everything that it starts."""
+        with log.open("wb") as output:
+            return subprocess.Popen(
+                [sys.executable, *arguments],
+                env=dict(environment),
+                cwd=self.folder,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     def _log_of(self, what: str) -> Path:
         words = "".join(each if each.isalnum() else " " for each in what).lower().split()

@@ -22,6 +22,7 @@ from typing import Any
 from openlineage_bridge_capture import recorder
 from openlineage_bridge_capture.drivers import connections, postgres
 from openlineage_bridge_capture.drivers.postgres import CURRENT_SCHEMA
+from openlineage_bridge_capture.drivers.texts import Text
 
 METHODS = ("execute", "executemany")
 """Methods of a cursor that take SQL and are done when they return."""
@@ -127,13 +128,17 @@ _SYNC: dict[str, Callable[[Any], Any]] = {"stream": _stream, "copy": _copy}
 _ASYNC: dict[str, Callable[[Any], Any]] = {"stream": _async_stream, "copy": _async_copy}
 
 
+def _noted(cursor: Any, query: Any) -> tuple[postgres.State, Text] | None:
+    """What is needed to record a statement that succeeded; None when it is not to be recorded."""
+    if not recorder.active():
+        return None
+    return postgres.noted(cursor.connection, _text(query, cursor.connection))
+
+
 def _record(cursor: Any, query: Any) -> None:
     """Record a statement that succeeded; whatever goes wrong here is ours, not the user's."""
-    if not recorder.active():
-        return
     try:
-        connection = cursor.connection
-        found = postgres.noted(connection, _text(query, connection))
+        connection, found = cursor.connection, _noted(cursor, query)
         if found is None:
             return
         state, text = found
@@ -148,11 +153,8 @@ def _record(cursor: Any, query: Any) -> None:
 
 async def _record_async(cursor: Any, query: Any) -> None:
     """The same on an asynchronous connection, whose event loop is never blocked."""
-    if not recorder.active():
-        return
     try:
-        connection = cursor.connection
-        found = postgres.noted(connection, _text(query, connection))
+        connection, found = cursor.connection, _noted(cursor, query)
         if found is None:
             return
         state, text = found
