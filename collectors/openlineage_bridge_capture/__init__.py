@@ -1,7 +1,8 @@
 """What the code inside a task, op or asset read and wrote; shared by both collectors.
 
 * ``datasets``   a dataset as user code names it, and ``inputs()`` / ``outputs()`` to say it explicitly
-* ``recorder``   what each run has read and wrote so far, attributed through the host's own context
+* ``recording``  what a run did, as values
+* ``recorder``   what each run has read and written so far, attributed through the host's own context
 * ``sql``        from the text of a statement to the tables and columns it reads and writes
 * ``drivers``    one file per database driver whose statements are captured without user code
 * ``describe``   from a recording to OpenLineage datasets and facets

@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.metadata
 import logging
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 from openlineage.client.event_v2 import InputDataset, OutputDataset
@@ -26,7 +26,7 @@ from openlineage.client.facet_v2 import (
 
 from openlineage_bridge_capture import log
 from openlineage_bridge_capture.datasets import Dataset
-from openlineage_bridge_capture.recorder import Recording, Statement
+from openlineage_bridge_capture.recording import Recording, Statement
 from openlineage_bridge_capture.sql import literals
 
 if TYPE_CHECKING:
@@ -41,6 +41,14 @@ PRODUCER = f"https://github.com/openlineage-bridge/openlineage-bridge/tree/{VERS
 
 Facets = dict[str, DatasetFacet]
 Mentions = dict[tuple[str, str], Facets]
+
+INPUT_FACETS = frozenset(
+    {"dataQualityAssertions", "dataQualityMetrics", "icebergScanReport", "inputStatistics"}
+)
+"""Facets that belong to reading a dataset in one run, not to the dataset (OpenLineage, InputDatasetFacet)."""
+
+OUTPUT_FACETS = frozenset({"icebergCommitReport", "outputStatistics"})
+"""Facets that belong to writing a dataset in one run (OpenLineage, OutputDatasetFacet)."""
 
 MAX_SQL_IN_ERROR = 1_000
 """Characters of a statement that could not be parsed, as the extractionError facet repeats it."""
@@ -68,18 +76,23 @@ def describe(recording: Recording) -> Description:
 
     Tables that the run created and dropped again, and temporary ones, are left out; a table that the run wrote
     before reading it is not an input. A table that was only dropped is an output when the run read nothing: beside
-    inputs, a consumer would draw an edge to it. Facets that user code said win over captured ones.
+    inputs, a consumer would draw an edge to it. Facets that user code said win over what libraries told, and those over
+    what the SQL tells.
     """
     lineage = _lineage(recording.statements)
-    reads, writes = _said(recording.inputs), _said(recording.outputs)
+    reads, writes = _mentions(recording.inputs), _mentions(recording.outputs)
+    _lay_under(reads, _mentions(recording.reads))
+    _lay_under(writes, _mentions(recording.writes))
     if lineage is not None:
-        _lay_under(reads, {table: _data_source(table) for table in lineage.inputs})
+        _lay_under(reads, {(table.namespace, table.name): _data_source(table) for table in lineage.inputs})
+        written = lineage.outputs.items()
         _lay_under(
-            writes, {table: _output_facets(table, output) for table, output in lineage.outputs.items()}
+            writes,
+            {(table.namespace, table.name): _output_facets(table, output) for table, output in written},
         )
     return Description(
-        inputs=[InputDataset(*identity, facets=facets) for identity, facets in reads.items()],
-        outputs=[OutputDataset(*identity, facets=facets) for identity, facets in writes.items()],
+        inputs=[_input(identity, facets) for identity, facets in reads.items()],
+        outputs=[_output(identity, facets) for identity, facets in writes.items()],
         job_facets=_sql_facet(recording, lineage),
         run_facets=_error_facet(recording, lineage),
     )
@@ -100,7 +113,23 @@ def _lineage(statements: tuple[Statement, ...]) -> Lineage | None:
     return lineage(statements)
 
 
-def _said(datasets: Iterable[Dataset]) -> Mentions:
+def _input(identity: tuple[str, str], facets: Facets) -> InputDataset:
+    own, of_reading = _split(facets, INPUT_FACETS)
+    return InputDataset(*identity, facets=own, inputFacets=cast("Any", of_reading))
+
+
+def _output(identity: tuple[str, str], facets: Facets) -> OutputDataset:
+    own, of_writing = _split(facets, OUTPUT_FACETS)
+    return OutputDataset(*identity, facets=own, outputFacets=cast("Any", of_writing))
+
+
+def _split(facets: Facets, apart: frozenset[str]) -> tuple[Facets, Facets]:
+    """The dataset's own facets, and those of this use of it."""
+    own = {key: facet for key, facet in facets.items() if key not in apart}
+    return own, {key: facet for key, facet in facets.items() if key in apart}
+
+
+def _mentions(datasets: Iterable[Dataset]) -> Mentions:
     return {
         dataset.identity: {key: _completed(facet) for key, facet in dataset.facets.items()}
         for dataset in datasets
@@ -117,9 +146,8 @@ def _completed(facet: Any) -> Any:
     return {"_producer": PRODUCER, "_schemaURL": DatasetFacet._get_schema(), **facet}  # noqa: SLF001  # generated code's only way
 
 
-def _lay_under(said: Mentions, captured: Mapping[Table, Facets]) -> None:
-    for table, facets in captured.items():
-        identity = (table.namespace, table.name)
+def _lay_under(said: Mentions, captured: Mentions) -> None:
+    for identity, facets in captured.items():
         said[identity] = {**facets, **said.get(identity, {})}
 
 

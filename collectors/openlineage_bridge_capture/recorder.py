@@ -20,6 +20,7 @@ import attrs
 
 from openlineage_bridge_capture import log
 from openlineage_bridge_capture.datasets import Dataset
+from openlineage_bridge_capture.recording import Columns, Recording, Statement
 
 RunKey = str
 """The host's own id of the run whose code is executing."""
@@ -37,106 +38,36 @@ MAX_RUNS = 10_000
 """Runs recorded at a time; beyond it the oldest run that nobody took is forgotten."""
 
 
-@attrs.frozen
-class Catalog:
-    """A database that a connection reaches beside its own: DuckDB's ``ATTACH``, for one.
+@attrs.define
+class _Tally:
+    """How the executions of one statement went: how many there were, and how many of them were undone."""
+
+    executions: int = 0
+    rolled_back: int = 0
+    query_id: str | None = None
+
+    def told(self, statement: Statement) -> Statement:
+        undone = 0 < self.executions == self.rolled_back
+        if not undone and self.query_id is None:
+            return statement
+        return attrs.evolve(statement, query_id=self.query_id, rolled_back=undone)
+
+
+@attrs.frozen(eq=False)
+class Execution:
+    """One execution of a statement that was recorded.
 
     Args:
-        alias: What statements on this connection call it.
-        namespace: OpenLineage namespace of its tables.
-        name: What everyone calls it, so that two processes with different aliases name the same table.
+        first: Whether it is the run's first of this statement, which is when a driver may look into the catalog.
     """
 
-    alias: str
-    namespace: str
-    name: str
+    first: bool
+    _tally: _Tally
 
-
-@attrs.frozen
-class Statement:
-    """One SQL statement that succeeded, with what is needed to name its tables.
-
-    Args:
-        sql: The text as the driver got it.
-        dialect: sqlglot's name of the dialect, e.g. ``duckdb``.
-        namespace: OpenLineage namespace of the connection, e.g. ``duckdb:///data/w.duckdb``; tables in
-            ``inmemory://`` are left out of the lineage, because no other process can see them.
-        catalog: Catalog (database) of an unqualified name on this connection.
-        schema: Schema of an unqualified name on this connection.
-        catalogs: Every catalog of the connection that has a namespace of its own.
-        ephemeral: Unqualified names that are no tables of any database: data frames and the like.
-        directory: Where relative paths in the text start, when it may hold any.
-    """
-
-    sql: str
-    dialect: str
-    namespace: str
-    catalog: str | None = None
-    schema: str | None = None
-    catalogs: tuple[Catalog, ...] = ()
-    ephemeral: tuple[str, ...] = ()
-    directory: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON types, without the fields that say nothing."""
-        fields = attrs.asdict(self, filter=lambda _, value: value is not None and value != ())
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in fields.items()}
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Statement:
-        """The inverse of ``to_json``; unknown keys are ignored."""
-        return cls(
-            sql=data["sql"],
-            dialect=data["dialect"],
-            namespace=data["namespace"],
-            catalog=data.get("catalog"),
-            schema=data.get("schema"),
-            catalogs=tuple(
-                Catalog(each["alias"], each["namespace"], each["name"]) for each in data.get("catalogs", ())
-            ),
-            ephemeral=tuple(data.get("ephemeral", ())),
-            directory=data.get("directory"),
-        )
-
-
-@attrs.frozen
-class Recording:
-    """Everything one run did, in order of first occurrence, without repetition.
-
-    Args:
-        inputs: Datasets that user code said it read.
-        outputs: Datasets that user code said it wrote.
-        statements: SQL that succeeded.
-        left_out: How many further statements and datasets there were beyond the bounds of this module.
-    """
-
-    inputs: tuple[Dataset, ...] = ()
-    outputs: tuple[Dataset, ...] = ()
-    statements: tuple[Statement, ...] = ()
-    left_out: int = 0
-
-    def __bool__(self) -> bool:
-        """Whether anything was recorded at all."""
-        return bool(self.inputs or self.outputs or self.statements)
-
-    def to_json(self) -> dict[str, Any]:
-        """As plain JSON types, to travel in a host's own event log."""
-        return {
-            "inputs": [dataset.to_json() for dataset in self.inputs],
-            "outputs": [dataset.to_json() for dataset in self.outputs],
-            "statements": [statement.to_json() for statement in self.statements],
-            "left_out": self.left_out,
-        }
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Recording:
-        """The inverse of ``to_json``; unknown keys are ignored, so that a newer writer may add some."""
-        return cls(
-            inputs=tuple(Dataset.from_json(dataset) for dataset in data.get("inputs", ())),
-            outputs=tuple(Dataset.from_json(dataset) for dataset in data.get("outputs", ())),
-            statements=tuple(Statement.from_json(statement) for statement in data.get("statements", ())),
-            left_out=data.get("left_out", 0),
-        )
+    def roll_back(self) -> None:
+        """Its transaction was rolled back, after all: it read, but wrote nothing."""
+        with _lock:
+            self._tally.rolled_back += 1
 
 
 @attrs.define
@@ -145,7 +76,10 @@ class _Tape:
 
     inputs: dict[tuple[str, str], Dataset] = attrs.field(factory=dict)
     outputs: dict[tuple[str, str], Dataset] = attrs.field(factory=dict)
-    statements: dict[Statement, None] = attrs.field(factory=dict)
+    reads: dict[tuple[str, str], Dataset] = attrs.field(factory=dict)
+    writes: dict[tuple[str, str], Dataset] = attrs.field(factory=dict)
+    catalog: dict[tuple[str, str], Columns] = attrs.field(factory=dict)
+    statements: dict[Statement, _Tally] = attrs.field(factory=dict)
     left_out: int = 0
 
     def add_dataset(self, into: dict[tuple[str, str], Dataset], dataset: Dataset) -> None:
@@ -155,19 +89,30 @@ class _Tape:
         else:
             into[dataset.identity] = known.merged(dataset) if known else dataset
 
-    def add_statement(self, statement: Statement) -> None:
-        if statement in self.statements:
-            return
-        if len(self.statements) >= MAX_STATEMENTS or len(statement.sql) > MAX_SQL_LENGTH:
-            self.left_out += 1
-        else:
-            self.statements[statement] = None
+    def add_columns(self, table: Columns) -> None:
+        if len(self.catalog) < MAX_DATASETS:
+            self.catalog[table.namespace, table.name] = table
+
+    def add_statement(self, statement: Statement) -> Execution | None:
+        tally = self.statements.get(statement)
+        first = tally is None
+        if tally is None:
+            if len(self.statements) >= MAX_STATEMENTS or len(statement.sql) > MAX_SQL_LENGTH:
+                self.left_out += 1
+                return None
+            tally = self.statements[statement] = _Tally()
+        tally.executions += 1
+        tally.query_id = statement.query_id or tally.query_id
+        return Execution(first, tally)
 
     def recording(self) -> Recording:
         return Recording(
             inputs=tuple(self.inputs.values()),
             outputs=tuple(self.outputs.values()),
-            statements=tuple(self.statements),
+            statements=tuple(tally.told(statement) for statement, tally in self.statements.items()),
+            reads=tuple(self.reads.values()),
+            writes=tuple(self.writes.values()),
+            catalog=tuple(self.catalog.values()),
             left_out=self.left_out,
         )
 
@@ -217,16 +162,37 @@ def outputs(*datasets: Dataset) -> None:
     _record_datasets("outputs", datasets)
 
 
-def statement(statement: Statement) -> None:
-    """Record a statement that succeeded, for the current run; called by the drivers, cheap, never raises."""
-    if not _hosts:
-        return
-    run = current_run()
-    if run is None:
-        _count_unattributed()
+def read(*datasets: Dataset) -> None:
+    """Record that the current run was seen reading these datasets; called by what watches libraries."""
+    _record_datasets("reads", datasets)
+
+
+def wrote(*datasets: Dataset) -> None:
+    """Record that the current run was seen writing these datasets; called by what watches libraries."""
+    _record_datasets("writes", datasets)
+
+
+def statement(statement: Statement) -> Execution | None:
+    """Record a statement that succeeded, for the current run; called by the drivers, cheap, never raises.
+
+    Returns:
+        This execution of it; None when there is no run to record it for, or it is only counted.
+    """
+    tape = _current_tape()
+    if tape is None:
+        return None
+    with _lock:
+        return tape.add_statement(statement)
+
+
+def columns(*tables: Columns) -> None:
+    """Record what a connection's catalog says of tables that the current run's statements mention; the latest counts."""
+    tape = _current_tape()
+    if tape is None:
         return
     with _lock:
-        _tape(run).add_statement(statement)
+        for table in tables:
+            tape.add_columns(table)
 
 
 def peek(run: RunKey) -> Recording:
@@ -255,16 +221,24 @@ def active() -> bool:
 
 def _record_datasets(direction: str, datasets: tuple[Any, ...]) -> None:
     valid = [dataset for dataset in datasets if _is_dataset(direction, dataset)]
-    if not (_hosts and valid):
+    tape = _current_tape() if valid else None
+    if tape is None:
         return
+    with _lock:
+        for dataset in valid:
+            tape.add_dataset(getattr(tape, direction), dataset)
+
+
+def _current_tape() -> _Tape | None:
+    """What the current run is recorded on; None with nobody listening, and outside every run, which is counted."""
+    if not _hosts:
+        return None
     run = current_run()
     if run is None:
         _count_unattributed()
-        return
+        return None
     with _lock:
-        tape = _tape(run)
-        for dataset in valid:
-            tape.add_dataset(getattr(tape, direction), dataset)
+        return _tape(run)
 
 
 def _is_dataset(direction: str, value: object) -> bool:

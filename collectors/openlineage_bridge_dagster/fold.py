@@ -16,7 +16,7 @@ from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
 from openlineage.client.facet_v2 import RunFacet
 
 from openlineage_bridge_capture.describe import describe
-from openlineage_bridge_capture.recorder import Recording
+from openlineage_bridge_capture.recording import Recording
 from openlineage_bridge_dagster import facets
 from openlineage_bridge_dagster.assets import RunAssets, plain
 from openlineage_bridge_dagster.identity import RunIdentity, event_time

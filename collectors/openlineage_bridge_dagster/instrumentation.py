@@ -23,7 +23,8 @@ import attrs
 from dagster._core.events import DagsterEvent, EngineEventData
 
 from openlineage_bridge_capture import drivers, recorder
-from openlineage_bridge_capture.recorder import Recording, RunKey
+from openlineage_bridge_capture.recorder import RunKey
+from openlineage_bridge_capture.recording import Recording, Statement
 from openlineage_bridge_dagster.fold import RECORDING_KEY
 
 log = logging.getLogger(__name__)
@@ -168,6 +169,6 @@ def fitting(recording: Recording, limit: int = MAX_RECORDING) -> dict[str, Any]:
     return _with(recording, statements).to_json()
 
 
-def _with(recording: Recording, statements: list[recorder.Statement]) -> Recording:
+def _with(recording: Recording, statements: list[Statement]) -> Recording:
     left_out = recording.left_out + len(recording.statements) - len(statements)
     return attrs.evolve(recording, statements=tuple(statements), left_out=left_out)

@@ -11,7 +11,7 @@ from openlineage.client.event_v2 import InputDataset, OutputDataset
 from openlineage.client.facet_v2 import JobFacet, RunFacet, input_statistics_input_dataset, lineage
 
 from openlineage_bridge_capture.describe import Description
-from openlineage_bridge_capture.recorder import Recording
+from openlineage_bridge_capture.recording import Recording
 from openlineage_bridge_dagster import facets
 from openlineage_bridge_dagster.assets import plain
 

@@ -14,7 +14,7 @@ from openlineage.client.facet_v2 import JobFacet, RunFacet
 from openlineage_bridge_capture import log
 from openlineage_bridge_capture.datasets import Dataset
 from openlineage_bridge_capture.describe import Description, describe
-from openlineage_bridge_capture.recorder import Recording
+from openlineage_bridge_capture.recording import Recording
 from openlineage_bridge_prefect import assets, facets, lookups, runs
 from openlineage_bridge_prefect.identity import (
     PRODUCER,

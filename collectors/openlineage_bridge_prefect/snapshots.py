@@ -15,7 +15,7 @@ from uuid import UUID
 import attrs
 
 from openlineage_bridge_capture import recorder
-from openlineage_bridge_capture.recorder import Recording
+from openlineage_bridge_capture.recording import Recording
 from openlineage_bridge_prefect import assets, parameters
 from openlineage_bridge_prefect.assets import AssetUse
 from openlineage_bridge_prefect.parameters import Parameter

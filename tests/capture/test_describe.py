@@ -14,7 +14,7 @@ from openlineage.client.serde import Serde
 
 from openlineage_bridge_capture import Dataset, log
 from openlineage_bridge_capture.describe import Description, describe
-from openlineage_bridge_capture.recorder import Recording, Statement
+from openlineage_bridge_capture.recording import Recording, Statement
 
 NAMESPACE = "postgres://h:5432"
 

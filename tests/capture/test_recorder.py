@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from openlineage.client.facet_v2 import documentation_dataset
 
 from openlineage_bridge_capture import Dataset, inputs, outputs, recorder
-from openlineage_bridge_capture.recorder import Catalog, Recording, Statement
+from openlineage_bridge_capture.recording import Catalog, Recording, Statement
 
 A = Dataset("postgres://h:5432", "shop.public.a")
 B = Dataset("postgres://h:5432", "shop.public.b")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openlineage_bridge_capture.recorder import Catalog, Statement
+from openlineage_bridge_capture.recording import Catalog, Statement
 from openlineage_bridge_capture.sql import files
 from openlineage_bridge_capture.sql.parsing import prepare
 from openlineage_bridge_capture.sql.relations import Table

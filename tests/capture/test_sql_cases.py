@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from openlineage_bridge_capture.recorder import Statement
+from openlineage_bridge_capture.recording import Statement
 from openlineage_bridge_capture.sql.relations import Table
 from openlineage_bridge_capture.sql.script import Lineage, lineage
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openlineage_bridge_capture.describe import describe
-from openlineage_bridge_capture.recorder import Recording, Statement
+from openlineage_bridge_capture.recording import Recording, Statement
 from openlineage_bridge_capture.sql import files, literals
 from openlineage_bridge_capture.sql.parsing import UnreadableError, parse
 from openlineage_bridge_capture.sql.relations import Table

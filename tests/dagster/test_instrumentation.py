@@ -16,7 +16,7 @@ from sqlalchemy.event import listen as listen_for_statements
 from sqlalchemy.event import remove as stop_listening
 
 from openlineage_bridge_capture import Dataset, inputs, outputs, recorder
-from openlineage_bridge_capture.recorder import Recording, Statement
+from openlineage_bridge_capture.recording import Recording, Statement
 from openlineage_bridge_dagster import instrumentation
 from openlineage_bridge_dagster.fold import RECORDING_KEY
 from openlineage_bridge_dagster.instrumentation import arm, current_step, fitting

@@ -13,7 +13,7 @@ import pytest
 from openlineage.client.serde import Serde
 
 import openlineage_bridge_prefect
-from openlineage_bridge_capture.recorder import Recording, Statement
+from openlineage_bridge_capture.recording import Recording, Statement
 from openlineage_bridge_prefect import events, facets, lookups, observer
 from openlineage_bridge_prefect.runs import Run
 from openlineage_bridge_prefect.snapshots import Failure, Snapshot

@@ -24,7 +24,7 @@ from weakref import WeakKeyDictionary
 import attrs
 
 from openlineage_bridge_capture import log, recorder
-from openlineage_bridge_capture.recorder import Catalog, Statement
+from openlineage_bridge_capture.recording import Catalog, Statement
 
 METHODS = ("execute", "executemany", "sql", "query", "from_query", "_submit")
 """Methods of a connection that take SQL. ``_submit`` runs a relation: reads, ``create``, ``write_parquet``. It is private

@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 import attrs
 
-from openlineage_bridge_capture.recorder import Catalog
+from openlineage_bridge_capture.recording import Catalog
 
 IN_MEMORY = "inmemory://"
 """Namespace of what only this process can see (OpenLineage, "Naming")."""

@@ -16,7 +16,7 @@ from openlineage_bridge_capture import recorder
 from openlineage_bridge_capture.drivers import connections, places, texts
 from openlineage_bridge_capture.drivers.places import Place
 from openlineage_bridge_capture.drivers.texts import Text
-from openlineage_bridge_capture.recorder import Statement
+from openlineage_bridge_capture.recording import Statement
 
 CURRENT_SCHEMA = "SELECT current_schema()"
 

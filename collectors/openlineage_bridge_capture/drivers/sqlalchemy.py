@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 from openlineage_bridge_capture import recorder
 from openlineage_bridge_capture.drivers import connections, places, texts
 from openlineage_bridge_capture.drivers.places import Place
-from openlineage_bridge_capture.recorder import Statement
+from openlineage_bridge_capture.recording import Statement
 
 RECORDED_BELOW = frozenset({"duckdb"})
 """Backends whose wrapper hides the driver's connection, which is captured on its class."""

@@ -24,7 +24,7 @@ from openlineage_bridge_capture import recorder
 from openlineage_bridge_capture.drivers import connections, places, subclasses, texts
 from openlineage_bridge_capture.drivers.places import Place
 from openlineage_bridge_capture.drivers.texts import Text
-from openlineage_bridge_capture.recorder import Catalog, Statement
+from openlineage_bridge_capture.recording import Catalog, Statement
 
 _MARK = "__openlineage_bridge__"
 _FACTORY, _URI = 5, 7

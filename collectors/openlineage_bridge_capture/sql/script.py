@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import attrs
 
-from openlineage_bridge_capture.recorder import Statement
+from openlineage_bridge_capture.recording import Statement
 from openlineage_bridge_capture.sql.effects import Effects, Output
 from openlineage_bridge_capture.sql.parsing import UnreadableError, parse
 from openlineage_bridge_capture.sql.relations import Sources, Table

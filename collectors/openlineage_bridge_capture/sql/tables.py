@@ -6,7 +6,7 @@ import attrs
 from sqlglot import Dialect, exp
 from sqlglot.dialects.dialect import NormalizationStrategy
 
-from openlineage_bridge_capture.recorder import Catalog, Statement
+from openlineage_bridge_capture.recording import Catalog, Statement
 from openlineage_bridge_capture.sql import files
 from openlineage_bridge_capture.sql.relations import Table
 
