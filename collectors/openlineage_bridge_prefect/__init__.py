@@ -15,6 +15,7 @@ loader (``PREFECT_PLUGINS_ENABLED=1``). Doing both is doing it once.
 * ``facets``       the run and job facets of an event
 * ``parameters``   parameters as the facet may show them
 * ``lookups``      what only the Prefect API knows: parents in other processes, runs that no local engine drives
+* ``datahub``      for flows written with ``prefect-datahub``: its classes, recording for this collector
 * ``identity``     producer, namespace, and the parent that the environment names
 """
 

@@ -410,3 +410,21 @@ def test_resolving_is_total(oracle, namespace, name):
 def test_the_environments_are_datahubs():
     """FabricType has exactly these."""
     assert {name for name in vars(FabricTypeClass) if name.isupper()} == FABRICS
+
+
+@pytest.mark.parametrize(
+    "given", [urn("snowflake", "eu.db.schema.t", "DEV"), urn("hive", "Db.T"), urn("kafka", "a%2Cb", "QA")]
+)
+def test_a_urn_that_the_producer_gives_is_taken_as_it_is(given):
+    """Whatever the rules and the environment say of others: who moves over from a plugin of DataHub's wrote it down."""
+    found = DatasetNaming(rules=[{"match": "*", "platform_instance": "x"}], env="EI").resolve("datahub", given)
+
+    assert (given, given.split("dataPlatform:")[1].split(",")[0]) == (found.urn, found.platform)
+
+
+def test_a_given_urn_that_is_too_long_is_none():
+    """With the reason."""
+    found = DatasetNaming().resolve("datahub", urn("snowflake", "n" * 600))
+
+    assert found.urn is None
+    assert "GMS refuses more than 512" in found.steps[-1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -25,6 +26,13 @@ from openlineage_bridge_datahub.platforms import (
 from openlineage_bridge_datahub.rules import NO_RULE, NamespaceRule, fabric, first_match, namespace_rules
 
 _CACHE_SIZE = 50_000
+
+STATED = "datahub"
+"""Namespace of datasets that a producer names by their DataHub URN, which is taken as it is."""
+
+_STATED_URN = re.compile(
+    r"urn:li:dataset:\(urn:li:dataPlatform:(?P<platform>[^,()]+),(?P<name>[^,()]+),(?P<env>[^,()]+)\)"
+)
 
 
 @attrs.frozen
@@ -89,6 +97,8 @@ class DatasetNaming:
     def _name(
         self, namespace: str, name: str, symlinks: Iterable[tuple[str, str]], framework: str | None
     ) -> NamedDataset:
+        if namespace == STATED and (stated := _STATED_URN.fullmatch(name)):
+            return _stated(name, stated)
         own = first_match(self.rules, namespace) or NO_RULE
         location = locate(namespace, name, own)
         platform = PLATFORMS.get(location.platform, UNKNOWN)
@@ -158,6 +168,26 @@ def _framework(facets: Mapping[str, Any]) -> str | None:
     return framework.lower() if isinstance(framework, str) else None
 
 
+# --- a URN that is given ---------------------------------------------------------------------------------------------
+
+
+def _stated(urn: str, parts: re.Match[str]) -> NamedDataset:
+    """A URN that the producer knows: somebody who moved over from a plugin of DataHub's wrote it down."""
+    label = "the URN that the producer gives"
+    steps = ["The producer names the dataset by its DataHub URN, which is taken as it is."]
+    if is_too_long(urn):
+        steps.append(_too_long(urn))
+        return NamedDataset(Resolution(None, parts["platform"], label, tuple(steps)))
+    resolution = Resolution(urn, parts["platform"], label, tuple(steps))
+    return NamedDataset(resolution, parts["name"], parts["env"])
+
+
+def _too_long(urn: str) -> str:
+    return (
+        f"The URN is {encoded_length(urn)} bytes long when URL-encoded; GMS refuses more than {MAX_ENCODED}."
+    )
+
+
 # --- from the location to the URN -----------------------------------------------------------------------------------
 
 
@@ -174,9 +204,7 @@ def _finished(location: Location, platform: Platform, env: str, steps: list[str]
     name = encode(_decorated(name, rule, platform, steps))
     urn = dataset_urn(location.platform, name, rule.env or env)
     if is_too_long(urn):
-        steps.append(
-            f"The URN is {encoded_length(urn)} bytes long when URL-encoded; GMS refuses more than {MAX_ENCODED}."
-        )
+        steps.append(_too_long(urn))
         return NamedDataset(Resolution(None, location.platform, label, tuple(steps)))
     steps.append(f"The environment is {rule.env or env}.")
     return NamedDataset(
