@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -16,6 +17,14 @@ import pytest
 SHARED_DATA = Path(
     os.environ.get("OPENLINEAGE_BRIDGE_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data")
 )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _nothing_spooled_at_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Events that a test's processes leave waiting lie among the test's files, not in the home of who runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
 
 
 @pytest.fixture
@@ -81,3 +90,30 @@ def datahub_ingest():
         return written
 
     return ingest
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[int]:
+    """The port of a PostgreSQL server of our own; its superuser is ``postgres``, without a password."""
+    with _module("postgres").running() as port:
+        yield port
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The address of an S3 of our own."""
+    with _module("object_stores").s3() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def gcs_server() -> Iterator[str]:
+    """The address of a Cloud Storage of our own."""
+    with _module("object_stores").gcs() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def warehouses() -> ModuleType:
+    """Services that speak BigQuery's and Snowflake's protocols."""
+    return _module("warehouses")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 import attrs
@@ -22,6 +23,26 @@ class Dataset:
     namespace: str = attrs.field(validator=attrs.validators.min_len(1))
     name: str = attrs.field(validator=attrs.validators.min_len(1))
     facets: Mapping[str, Any] = attrs.field(factory=dict, hash=False)
+
+    @classmethod
+    def from_uri(cls, uri: str | PurePath, facets: Mapping[str, Any] | None = None) -> Dataset:
+        """The dataset that a URI, a path or a database's URL with a table means, named as OpenLineage names it.
+
+        ``s3://bucket/key``, ``snowflake://account/database/schema/table``, ``postgresql+psycopg://user@host/db#schema.table``,
+        ``bigquery://project/dataset/table``, ``duckdb:///file.duckdb#schema.table``, ``kafka://broker/topic``, an absolute
+        path, a ``pathlib.Path`` and the like. User, password and options do not become part of it.
+
+        Args:
+            uri: See ``openlineage_bridge_capture.uris.identity``.
+            facets: OpenLineage dataset facets by key.
+
+        Raises:
+            ValueError: It names no dataset, or not all of one; the reason says what to write.
+        """
+        from openlineage_bridge_capture import uris  # which a process that names none need not load
+
+        namespace, name = uris.identity(uri)
+        return cls(namespace, name, facets or {})
 
     @property
     def identity(self) -> tuple[str, str]:

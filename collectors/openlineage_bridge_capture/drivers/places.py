@@ -24,6 +24,8 @@ _REDSHIFT_HOST = re.compile(
     r"(?P<cluster>[^.]+)\.[^.]+\.(?P<region>[^.]+)\.redshift\.amazonaws\.com(?:\.cn)?"
 )
 
+_SNOWFLAKE_SUFFIXES = (".snowflakecomputing.com", ".snowflakecomputing.cn", ".privatelink", ".global")
+
 
 @attrs.frozen
 class Place:
@@ -86,6 +88,40 @@ def sqlite_namespace(path: str, *, uri: bool = False) -> str:
     return f"sqlite://{os.path.abspath(path)}"  # noqa: PTH100  # as DuckDB's paths: no symlinks resolved
 
 
+def mysql(host: str | None, port: int | str | None, database: str | None) -> Place:
+    """A MySQL or MariaDB server; its databases are what others call schemas."""
+    return Place("mysql", f"mysql://{authority(host, port or 3306)}", None, database or None)
+
+
+def snowflake(account: str | None, database: str | None, schema: str | None) -> Place:
+    """A Snowflake account by its identifier or host name (OpenLineage, "Naming": ``org-account`` or ``locator.region.cloud``).
+
+    The network path to it (``privatelink``, ``global``) is no part of the name. Database and schema are as Snowflake holds
+    them: upper case, unless they were quoted when they were made.
+    """
+    name = (account or "").lower()
+    for suffix in _SNOWFLAKE_SUFFIXES:
+        name = name.removesuffix(suffix)
+    return Place("snowflake", f"snowflake://{name}", database, schema or "PUBLIC")
+
+
+def bigquery(project: str | None, dataset: str | None) -> Place:
+    """A project, and the dataset of names that have none; the namespace is the same for all (OpenLineage, "Naming")."""
+    return Place("bigquery", "bigquery", project or None, dataset or None)
+
+
+def trino(host: str | None, port: int | str | None, catalog: str | None, schema: str | None) -> Place:
+    """A Trino cluster by its coordinator's address."""
+    name = (host or "").partition("/")[0]
+    return Place("trino", f"trino://{authority(name, port or 8080)}", catalog or None, schema or None)
+
+
+def databricks(host: str | None, catalog: str | None, schema: str | None) -> Place:
+    """A Databricks workspace by its host name, as dbt's OpenLineage integration names it."""
+    name = (host or "").lower().removeprefix("https://").rstrip("/")
+    return Place("databricks", f"databricks://{name}", catalog or None, schema or "default")
+
+
 def authority(host: str | None, port: int | str | None) -> str:
     """``host:port``: lower case, IPv6 addresses in brackets, a Unix socket or no host at all as ``localhost``."""
     name = (host or _LOCAL).partition(",")[0].lower()
@@ -140,30 +176,25 @@ def _oracle(url: Url, schema: str | None) -> Place:
 
 def _snowflake(url: Url, schema: str | None) -> Place:
     catalog, named = _split(url.database)
-    account = (url.host or "").lower().removesuffix(".snowflakecomputing.com")
-    return Place(
-        "snowflake", f"snowflake://{account}", _upper(catalog), _upper(named) or _upper(schema) or "PUBLIC"
-    )
+    return snowflake(url.host, _upper(catalog), _upper(named) or _upper(schema))
 
 
 def _bigquery(url: Url, _schema: str | None) -> Place:
-    return Place("bigquery", "bigquery", url.host or None, url.database or None)
+    return bigquery(url.host, url.database)
+
+
+def _mysql(url: Url, schema: str | None) -> Place:
+    return mysql(url.host, url.port, schema or url.database)
 
 
 def _trino(url: Url, schema: str | None) -> Place:
     catalog, named = _split(url.database)
-    return Place("trino", f"trino://{authority(url.host, url.port or 8080)}", catalog, named or schema)
+    return trino(url.host, url.port, catalog, named or schema)
 
 
 def _databricks(url: Url, schema: str | None) -> Place:
     catalog, named = url.query.get("catalog"), url.query.get("schema")
-    host = (url.host or "").lower()
-    return Place(
-        "databricks",
-        f"databricks://{host}",
-        str(catalog) if catalog else None,
-        str(named or schema or "default"),
-    )
+    return databricks(url.host, str(catalog) if catalog else None, str(named or schema or ""))
 
 
 def _split(database: str | None) -> tuple[str | None, str | None]:
@@ -180,8 +211,8 @@ PLATFORMS: Mapping[str, Callable[[Url, str | None], Place]] = {
     "postgresql": Platform("postgres", "postgres", 5432).place,
     "cockroachdb": Platform("postgres", "postgres", 26257).place,
     "redshift": _redshift,
-    "mysql": Platform("mysql", "mysql", 3306, parts=2).place,
-    "mariadb": Platform("mysql", "mysql", 3306, parts=2).place,
+    "mysql": _mysql,
+    "mariadb": _mysql,
     "mssql": Platform("tsql", "mssql", 1433).place,
     "oracle": _oracle,
     "sqlite": _sqlite,
