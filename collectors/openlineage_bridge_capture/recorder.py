@@ -10,10 +10,12 @@ empty list. Memory is bounded: per run by ``MAX_STATEMENTS`` and ``MAX_DATASETS`
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import threading
 from collections.abc import Callable
+from pathlib import PurePath
 from typing import Any
 
 import attrs
@@ -59,15 +61,26 @@ class Execution:
 
     Args:
         first: Whether it is the run's first of this statement, which is when a driver may look into the catalog.
+        recording: The number of the recording that it is part of; a run that starts again has another one.
     """
 
     first: bool
+    recording: int
     _tally: _Tally
 
-    def roll_back(self) -> None:
-        """Its transaction was rolled back, after all: it read, but wrote nothing."""
+    @property
+    def subject(self) -> int:
+        """The same for every execution of one statement in one run, while any of them is kept."""
+        return id(self._tally)
+
+    def roll_back(self, times: int = 1) -> None:
+        """Its transaction was rolled back, after all: it read, but wrote nothing.
+
+        Args:
+            times: How many executions of the statement this one stands for.
+        """
         with _lock:
-            self._tally.rolled_back += 1
+            self._tally.rolled_back += times
 
 
 @attrs.define
@@ -81,6 +94,7 @@ class _Tape:
     catalog: dict[tuple[str, str], Columns] = attrs.field(factory=dict)
     statements: dict[Statement, _Tally] = attrs.field(factory=dict)
     left_out: int = 0
+    number: int = attrs.field(factory=itertools.count(1).__next__)
 
     def add_dataset(self, into: dict[tuple[str, str], Dataset], dataset: Dataset) -> None:
         known = into.get(dataset.identity)
@@ -88,6 +102,11 @@ class _Tape:
             self.left_out += 1
         else:
             into[dataset.identity] = known.merged(dataset) if known else dataset
+
+    def add_read(self, dataset: Dataset) -> None:
+        """What the run itself put there is no input; its other sources are."""
+        if dataset.identity in self.reads or dataset.identity not in self.writes:
+            self.add_dataset(self.reads, dataset)
 
     def add_columns(self, table: Columns) -> None:
         if len(self.catalog) < MAX_DATASETS:
@@ -103,7 +122,7 @@ class _Tape:
             tally = self.statements[statement] = _Tally()
         tally.executions += 1
         tally.query_id = statement.query_id or tally.query_id
-        return Execution(first, tally)
+        return Execution(first, self.number, tally)
 
     def recording(self) -> Recording:
         return Recording(
@@ -152,13 +171,16 @@ def current_run() -> RunKey | None:
     return None
 
 
-def inputs(*datasets: Dataset) -> None:
-    """Say that the current run read these datasets. Outside a run, or with nothing configured, nothing happens."""
+def inputs(*datasets: Dataset | str | PurePath) -> None:
+    """Say that the current run read these datasets, which may be URIs or paths (``Dataset.from_uri``).
+
+    Outside a run, or with nothing configured, nothing happens. What names no dataset is said in the log, never raised.
+    """
     _record_datasets("inputs", datasets)
 
 
-def outputs(*datasets: Dataset) -> None:
-    """Say that the current run wrote these datasets. Outside a run, or with nothing configured, nothing happens."""
+def outputs(*datasets: Dataset | str | PurePath) -> None:
+    """Say that the current run wrote these datasets; as ``inputs``."""
     _record_datasets("outputs", datasets)
 
 
@@ -220,13 +242,16 @@ def active() -> bool:
 
 
 def _record_datasets(direction: str, datasets: tuple[Any, ...]) -> None:
-    valid = [dataset for dataset in datasets if _is_dataset(direction, dataset)]
+    valid = [dataset for each in datasets if (dataset := _dataset(direction, each)) is not None]
     tape = _current_tape() if valid else None
     if tape is None:
         return
     with _lock:
         for dataset in valid:
-            tape.add_dataset(getattr(tape, direction), dataset)
+            if direction == "reads":
+                tape.add_read(dataset)
+            else:
+                tape.add_dataset(getattr(tape, direction), dataset)
 
 
 def _current_tape() -> _Tape | None:
@@ -241,17 +266,23 @@ def _current_tape() -> _Tape | None:
         return _tape(run)
 
 
-def _is_dataset(direction: str, value: object) -> bool:
+def _dataset(direction: str, value: object) -> Dataset | None:
     if isinstance(value, Dataset):
-        return True
+        return value
+    try:
+        if isinstance(value, (str, PurePath)):
+            return Dataset.from_uri(value)
+        reason = f"a {type(value).__name__} is none"
+    except ValueError as error:
+        reason = str(error)
+    # Not the value itself: a URI may hold a password.
     log.once(
         logging.WARNING,
-        "%s() takes Dataset(namespace, name) objects, one argument each; ignored a %s: %.100r",
+        "%s() takes datasets, URIs and paths, one argument each; left one out: %s",
         direction,
-        type(value).__name__,
-        value,
+        reason,
     )
-    return False
+    return None
 
 
 def _tape(run: RunKey) -> _Tape:

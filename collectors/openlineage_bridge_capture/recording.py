@@ -17,11 +17,13 @@ class Catalog:
         alias: What statements on this connection call it.
         namespace: OpenLineage namespace of its tables.
         name: What everyone calls it, so that two processes with different aliases name the same table.
+        schema: Schema of its tables that are named without one.
     """
 
     alias: str
     namespace: str
     name: str
+    schema: str = "main"
 
 
 @attrs.frozen
@@ -69,7 +71,8 @@ class Statement:
             catalog=data.get("catalog"),
             schema=data.get("schema"),
             catalogs=tuple(
-                Catalog(each["alias"], each["namespace"], each["name"]) for each in data.get("catalogs", ())
+                Catalog(each["alias"], each["namespace"], each["name"], each.get("schema", "main"))
+                for each in data.get("catalogs", ())
             ),
             ephemeral=tuple(data.get("ephemeral", ())),
             directory=data.get("directory"),

@@ -24,9 +24,10 @@ from openlineage.client.facet_v2 import (
     tags_run,
 )
 
+from openlineage_bridge_capture.versions import REPOSITORY
 from openlineage_bridge_dagster.identity import RunIdentity, node_path
 from openlineage_bridge_dagster.partitions import nominal_time
-from openlineage_bridge_dagster.producer import DAGSTER_VERSION, REPOSITORY, VERSION
+from openlineage_bridge_dagster.producer import DAGSTER_VERSION, VERSION
 
 if TYPE_CHECKING:
     from dagster import AssetCheckEvaluation, AssetMaterialization

@@ -22,7 +22,7 @@ from typing import Any
 import attrs
 from dagster._core.events import DagsterEvent, EngineEventData
 
-from openlineage_bridge_capture import drivers, recorder
+from openlineage_bridge_capture import libraries, recorder
 from openlineage_bridge_capture.recorder import RunKey
 from openlineage_bridge_capture.recording import Recording, Statement
 from openlineage_bridge_dagster.fold import RECORDING_KEY
@@ -46,7 +46,8 @@ EXECUTION_MODULES = ("dagster._core.execution.plan",)
 
 _EnterContext = Callable[[Any], AbstractContextManager[Any]]
 
-_current: ContextVar[RunKey | None] = ContextVar("openlineage_bridge_dagster_step", default=None)
+_current: ContextVar[tuple[RunKey, int] | None] = ContextVar("openlineage_bridge_dagster_step", default=None)
+"""The step, and the id of the process that will hand its recording over: a forked child has a copy of this, too."""
 
 
 class UnknownDagsterError(RuntimeError):
@@ -64,7 +65,7 @@ def arm() -> bool:
     try:
         _wrap()
         recorder.attribute_with(current_step)
-        drivers.install()
+        libraries.install()
     except Exception:
         log.warning("What ops read and wrote is not captured in this process", exc_info=True)
         return False
@@ -72,9 +73,14 @@ def arm() -> bool:
 
 
 def current_step() -> RunKey | None:
-    """The step whose code is executing; None outside a step and while Dagster's own storage is at work."""
-    step = _current.get()
-    return None if step is None or _inside_storage(inspect.currentframe()) else step
+    """The step whose code is executing; None outside a step and while Dagster's own storage is at work.
+
+    None as well in a process that was forked inside the step: what is recorded there would never be handed over.
+    """
+    current = _current.get()
+    if current is None or current[1] != os.getpid() or _inside_storage(inspect.currentframe()):
+        return None
+    return current[0]
 
 
 def _inside_storage(frame: FrameType | None) -> bool:
@@ -122,7 +128,7 @@ def _recording(original: _EnterContext) -> _EnterContext:
     @contextmanager
     def enter_execution_context(step_context: Any) -> Iterator[Any]:
         step = _step_key(step_context)
-        token = _current.set(step)
+        token = _current.set(None if step is None else (step, os.getpid()))
         try:
             with original(step_context) as context:
                 yield context

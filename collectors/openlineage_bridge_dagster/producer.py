@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from importlib.metadata import PackageNotFoundError, version
 from typing import TypeVar
 
 import attrs
 from openlineage.client.event_v2 import DatasetEvent, RunEvent
 
+from openlineage_bridge_capture import versions
+
 AnyEvent = TypeVar("AnyEvent", RunEvent, DatasetEvent)
 
 
-def _version(distribution: str) -> str:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:  # run from a source tree that was never installed
-        return "unknown"
-
-
-VERSION = _version("openlineage-bridge")
-DAGSTER_VERSION = _version("dagster")
-REPOSITORY = "https://github.com/openlineage-bridge/openlineage-bridge"
-PRODUCER = f"{REPOSITORY}/tree/{VERSION}/collectors/openlineage_bridge_dagster"
+VERSION = versions.OURS
+DAGSTER_VERSION = versions.of("dagster")
+PRODUCER = versions.producer("openlineage_bridge_dagster")
 
 
 def signed(event: AnyEvent) -> AnyEvent:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from dagster import AssetCheckEvaluation, AssetKey, AssetMaterialization, AssetObservation, DataProvenance
 from openlineage.client.event_v2 import InputDataset, OutputDataset
-from openlineage.client.facet_v2 import JobFacet, RunFacet, input_statistics_input_dataset, lineage
+from openlineage.client.facet_v2 import JobFacet, RunFacet, input_statistics_input_dataset
 
+from openlineage_bridge_capture import edges
 from openlineage_bridge_capture.describe import Description
 from openlineage_bridge_capture.recording import Recording
 from openlineage_bridge_dagster import facets
 from openlineage_bridge_dagster.assets import plain
+from openlineage_bridge_dagster.producer import PRODUCER
 
 if TYPE_CHECKING:
     from openlineage_bridge_dagster.assets import RunAssets
@@ -49,7 +51,8 @@ class StepLineage:
     outputs: dict[Identity, OutputDataset] = attrs.field(factory=dict)
     job_facets: dict[str, JobFacet] = attrs.field(factory=dict)
     run_facets: dict[str, RunFacet] = attrs.field(factory=dict)
-    _sources: dict[Identity, list[Identity]] = attrs.field(factory=dict)
+    _sources: dict[Identity, set[Identity]] = attrs.field(factory=dict)
+    _unexplained: set[Identity] = attrs.field(factory=set)
 
     def read(self, dataset: InputDataset) -> None:
         """Add an input; facets said before win over later ones."""
@@ -65,8 +68,10 @@ class StepLineage:
         if known is not dataset:
             known.facets = {**(dataset.facets or {}), **(known.facets or {})}
             known.outputFacets = {**(dataset.outputFacets or {}), **(known.outputFacets or {})}
-        if sources is not None:
-            self._sources.setdefault(identity, []).extend(sources)
+        if sources is None:
+            self._unexplained.add(identity)
+        else:
+            self._sources.setdefault(identity, set()).update(sources)
 
     def explain(self) -> None:
         """Add the explicit ``lineage`` facet where it says more than inputs times outputs (OpenLineage 2026-08, #4804).
@@ -74,30 +79,23 @@ class StepLineage:
         Only when the sources of every output are known and every input feeds one of them: the facet is the complete
         picture, so a half-known one would lose edges.
         """
-        if len(self.outputs) < 2 or not self.inputs:
-            return
-        sources = {identity: self._known_sources(identity) for identity in self.outputs}
-        if any(known is None for known in sources.values()):
-            return
-        fed = {source for known in sources.values() for source in known or ()}
-        if set(self.inputs) <= fed:
-            entries = [_entry(self.outputs[identity], known or []) for identity, known in sources.items()]
-            self.job_facets["lineage"] = lineage.LineageJobFacet(entries=list(entries))
-
-    def _known_sources(self, identity: Identity) -> list[Identity] | None:
-        by_column = _column_sources(self.outputs[identity])
-        if identity not in self._sources and not by_column:
-            return None
-        return sorted({*self._sources.get(identity, ()), *by_column} - {identity})
+        sources = {
+            identity: {*found, *_column_sources(self.outputs[identity])} - {identity}
+            for identity, found in self._sources.items()
+            if identity not in self._unexplained
+        }
+        facet = edges.facet(self.inputs.values(), self.outputs.values(), sources, PRODUCER)
+        if facet is not None:
+            self.job_facets["lineage"] = facet
 
 
 def planned_lineage(planned: Iterable[AssetKey], assets: RunAssets) -> StepLineage:
     """What a step that has just started is going to read and write, as far as plan and definitions tell."""
     found = StepLineage()
-    keys = [key for key in planned if assets.can_be_named(key)]
+    keys = list(planned)
     for parent in sorted({parent for key in keys for parent in assets.parents(key)} - set(keys)):
         found.read(_input(parent, assets))
-    for key in keys:
+    for key in filter(assets.can_be_named, keys):
         name = assets.name(key)
         found.wrote(OutputDataset(name.namespace, name.name, facets=assets.symlinks(key)))
     return found
@@ -186,7 +184,8 @@ def _add_checks(
         found.wrote(
             OutputDataset(
                 name.namespace, name.name, facets={"dataQualityAssertions": facets.assertions(checks)}
-            )
+            ),
+            sources=(),
         )
         return
     found.read(facets.checked(name, checks))
@@ -197,8 +196,9 @@ def _add_recording(found: StepLineage, description: Description) -> None:
     for read in description.inputs:
         found.read(read)
     for written in description.outputs:
-        found.wrote(written)
-    found.job_facets.update(description.job_facets)
+        found.wrote(written, sources=description.sources.get((written.namespace, written.name)))
+    # The explicit lineage is explain()'s, over everything that the step did.
+    found.job_facets.update({key: facet for key, facet in description.job_facets.items() if key != "lineage"})
     found.run_facets.update(description.run_facets)
 
 
@@ -206,29 +206,3 @@ def _column_sources(output: OutputDataset) -> set[Identity]:
     facet = (output.facets or {}).get("columnLineage")
     fields: Mapping[str, Any] = getattr(facet, "fields", None) or {}
     return {(source.namespace, source.name) for field in fields.values() for source in field.inputFields}
-
-
-def _entry(output: OutputDataset, sources: Iterable[Identity]) -> lineage.LineageDatasetEntry:
-    facet = (output.facets or {}).get("columnLineage")
-    fields: Mapping[str, Any] = getattr(facet, "fields", None) or {}
-    return lineage.LineageDatasetEntry(
-        namespace=output.namespace,
-        name=output.name,
-        type="DATASET",
-        inputs=[
-            lineage.LineageDatasetInput(namespace=namespace, name=name, type="DATASET")
-            for namespace, name in sources
-        ],
-        fields={column: _field_entry(field.inputFields) for column, field in fields.items()},
-    )
-
-
-def _field_entry(sources: Iterable[Any]) -> lineage.LineageFieldEntry:
-    return lineage.LineageFieldEntry(
-        inputs=[
-            lineage.LineageDatasetInput(
-                namespace=source.namespace, name=source.name, type="DATASET", field=source.field
-            )
-            for source in sources
-        ]
-    )

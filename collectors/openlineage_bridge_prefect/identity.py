@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 import os
 from uuid import UUID
 
 import attrs
 
+from openlineage_bridge_capture import versions
+
 logger = logging.getLogger("openlineage_bridge")
 
 
-def _version() -> str:
-    try:
-        return importlib.metadata.version("openlineage-bridge")
-    except importlib.metadata.PackageNotFoundError:
-        # A copied source tree has no metadata; events are still worth having.
-        return "unknown"
-
-
-VERSION = _version()
-PRODUCER = f"https://github.com/openlineage-bridge/openlineage-bridge/tree/{VERSION}/collectors/openlineage_bridge_prefect"
+VERSION = versions.OURS
+PRODUCER = versions.producer("openlineage_bridge_prefect")
 """The ``producer`` of every event and the ``_producer`` of every facet of this collector."""
 
 

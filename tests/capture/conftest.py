@@ -51,6 +51,7 @@ def unconfigured(monkeypatch, tmp_path) -> Iterator[None]:
         if name.startswith("OPENLINEAGE"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("OPENLINEAGE_BRIDGE_SPOOL_FOLDER", str(tmp_path / "spool"))
     monkeypatch.chdir(tmp_path)
     log.forget()
     yield
@@ -67,12 +68,13 @@ def duckdb():
 
 
 class Backend:
-    """A real OpenLineage receiver on loopback that behaves as told."""
+    """A real OpenLineage receiver on loopback that behaves as told; of batches it knows nothing."""
 
     def __init__(self, mode: str) -> None:
+        self.mode = mode
         self.received: list[tuple[str, dict[str, str], dict]] = []
         self._let_go = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler(mode))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         if mode == "refused":
@@ -82,16 +84,19 @@ class Backend:
                 target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
             ).start()
 
-    def _handler(backend, mode: str) -> type[BaseHTTPRequestHandler]:  # noqa: N805  # the handler has a self of its own
+    def _handler(backend) -> type[BaseHTTPRequestHandler]:  # noqa: N805  # the handler has a self of its own
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                if mode == "hang":
+                if backend.mode == "hang":
                     backend._let_go.wait(60)
                     return
-                if mode == "ok":
+                status = 200 if backend.mode == "ok" else int(backend.mode)
+                if self.path.endswith("/batch"):
+                    status = 404
+                elif status == 200:
                     backend.received.append((self.path, dict(self.headers), json.loads(body)))
-                self.send_response(200 if mode == "ok" else int(mode))
+                self.send_response(status)
                 self.send_header("Content-Length", "0")
                 self.end_headers()
 

@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
@@ -14,7 +15,7 @@ from openlineage.client.serde import Serde
 
 from openlineage_bridge_capture import Dataset, log
 from openlineage_bridge_capture.describe import Description, describe
-from openlineage_bridge_capture.recording import Recording, Statement
+from openlineage_bridge_capture.recording import Columns, Recording, Statement
 
 NAMESPACE = "postgres://h:5432"
 
@@ -170,6 +171,226 @@ def test_without_sqlglot_explicit_datasets_remain_and_the_log_says_what_to_insta
     assert [[each.name for each in description.inputs] for description in descriptions] == [["/x"], ["/x"]]
     assert descriptions[0].job_facets["sql"].query == "SELECT a FROM t"
     assert ["install openlineage-bridge[sql]" in record.message for record in caplog.records] == [True]
+
+
+# ---- which input fed which output
+
+
+def edges(*texts: str, **others) -> dict[str, list[str]] | None:
+    """The explicit lineage of these statements, without the places of names; None where there is no facet."""
+    facets = wire(describe(Recording(statements=statements(*texts), **others)))["job"]["facets"]
+    if "lineage" not in facets:
+        return None
+    return {
+        entry["name"].removeprefix("shop.public."): [
+            source["name"].removeprefix("shop.public.") for source in entry["inputs"] if "field" not in source
+        ]
+        for entry in facets["lineage"]["entries"]
+    }
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (
+            ["CREATE TABLE a AS SELECT * FROM t", "INSERT INTO b SELECT x FROM u JOIN v USING (i)"],
+            {"a": ["t"], "b": ["u", "v"]},
+        ),
+        (
+            ["INSERT INTO a SELECT x FROM t", "INSERT INTO b SELECT y FROM a"],
+            {"a": ["t"], "b": ["t"]},
+        ),
+        (
+            [
+                "CREATE TEMP TABLE x AS SELECT * FROM t",
+                "INSERT INTO a SELECT * FROM x",
+                "INSERT INTO b SELECT 1 FROM u",
+            ],
+            {"a": ["t"], "b": ["u"]},
+        ),
+        (
+            ["INSERT INTO a SELECT x FROM t", "DELETE FROM b WHERE y IN (SELECT y FROM t)"],
+            {"a": ["t"], "b": ["t"]},
+        ),
+        (["INSERT INTO a SELECT x FROM t", "TRUNCATE b"], {"a": ["t"], "b": []}),
+        (["INSERT INTO a SELECT x FROM t", "DELETE FROM b WHERE old"], {"a": ["t"], "b": []}),
+        (
+            ["WITH w AS (INSERT INTO a SELECT x FROM t RETURNING x) INSERT INTO b SELECT x FROM w"],
+            {"a": ["t"], "b": ["t"]},
+        ),
+        (["COPY a FROM '/x.csv'", "COPY b FROM '/y.csv'"], {"a": ["/x.csv"], "b": ["/y.csv"]}),
+    ],
+)
+def test_the_lineage_facet_says_which_input_fed_which_output(texts, expected):
+    assert expected == edges(*texts)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["INSERT INTO a SELECT x FROM t"],
+        ["INSERT INTO a VALUES (%s)", "INSERT INTO b SELECT x FROM t"],
+        ["INSERT INTO a SELECT x FROM t", "COPY b FROM STDIN"],
+        ["INSERT INTO a SELECT x FROM t", "UPDATE b SET x = %s"],
+        ["INSERT INTO a SELECT x FROM t", "INSERT INTO b SELECT y FROM u", "SELECT z FROM v"],
+        ["INSERT INTO a SELECT x FROM t", "INSERT INTO b SELECT y FROM u", "SELECT FROM WHERE ("],
+        ["INSERT INTO a SELECT x FROM t", "REFRESH MATERIALIZED VIEW b"],
+        [
+            "CREATE TEMP TABLE x (i int)",
+            "INSERT INTO x VALUES (1)",
+            "INSERT INTO a SELECT i FROM x, t",
+            "DELETE FROM b",
+        ],
+    ],
+)
+def test_there_is_no_lineage_facet_where_less_is_known_than_it_would_say(texts):
+    assert None is edges(*texts)
+
+
+def test_what_libraries_write_and_what_is_only_said_leaves_the_edges_unknown():
+    texts = ["INSERT INTO a SELECT x FROM t", "INSERT INTO b SELECT y FROM u"]
+    assert {"a": ["t"], "b": ["u"]} == edges(*texts)
+    assert None is edges(*texts, writes=(Dataset("file", "/x"),))
+    assert None is edges(*texts, writes=(Dataset(NAMESPACE, "shop.public.a"),))
+    assert None is edges(*texts, outputs=(Dataset("file", "/x"),))
+    assert None is edges(*texts, reads=(Dataset("file", "/x"),))
+    assert None is edges(*texts, left_out=1)
+    assert {"a": ["t"], "b": ["u"]} == edges(*texts, outputs=(Dataset(NAMESPACE, "shop.public.a"),))
+
+
+def test_a_data_frame_leaves_the_edges_unknown():
+    frame = Statement(
+        "INSERT INTO a SELECT * FROM df", "duckdb", "duckdb:///w", "w", "main", ephemeral=("df",)
+    )
+    other = Statement("INSERT INTO b SELECT * FROM t", "duckdb", "duckdb:///w", "w", "main")
+    description = describe(Recording(statements=(frame, other)))
+    assert "lineage" not in description.job_facets
+    assert {("duckdb:///w", "w.main.b"): frozenset({("duckdb:///w", "w.main.t")})} == description.sources
+
+
+def test_the_entries_of_the_lineage_facet_carry_the_columns():
+    event = wire(
+        describe(
+            Recording(
+                statements=statements(
+                    "CREATE TABLE a AS SELECT sum(x) AS s FROM t WHERE k", "INSERT INTO b (z) SELECT y FROM u"
+                )
+            )
+        )
+    )
+    first, _ = event["job"]["facets"]["lineage"]["entries"]
+    source = {"namespace": NAMESPACE, "name": "shop.public.t", "type": "DATASET"}
+    assert ("DATASET", NAMESPACE) == (first["type"], first["namespace"])
+    assert [
+        {**source, "field": "x", "transformations": [{"type": "DIRECT", "subtype": "AGGREGATION"}]}
+    ] == first["fields"]["s"]["inputs"]
+    assert {**source, "field": "k", "transformations": [{"type": "INDIRECT", "subtype": "FILTER"}]} in first[
+        "inputs"
+    ]
+
+
+# ---- schema, storage, symlinks
+
+
+def test_inputs_and_outputs_have_the_schema_that_the_catalog_tells():
+    recording = Recording(
+        statements=statements("INSERT INTO o SELECT a FROM t"),
+        catalog=(
+            Columns(NAMESPACE, "shop.public.t", (("a", "integer"), ("b", None))),
+            Columns(NAMESPACE, "shop.public.o", (("x", "numeric(9,2)"),)),
+            Columns(NAMESPACE, "shop.public.unrelated", (("x", "text"),)),
+        ),
+    )
+    event = wire(describe(recording))
+    (read,), (written,) = event["inputs"], event["outputs"]
+    assert [("a", "integer"), ("b", None)] == [
+        (field["name"], field.get("type")) for field in read["facets"]["schema"]["fields"]
+    ]
+    assert [("x", "numeric(9,2)")] == [
+        (field["name"], field["type"]) for field in written["facets"]["schema"]["fields"]
+    ]
+    assert {"x"} == set(written["facets"]["columnLineage"]["fields"])
+
+
+def test_what_the_run_itself_defines_wins_over_the_catalog():
+    recording = Recording(
+        statements=statements("CREATE TABLE o (a INT, b TEXT)"),
+        catalog=(Columns(NAMESPACE, "shop.public.o", (("a", "integer"), ("b", "text"))),),
+    )
+    (written,) = describe(recording).outputs
+    assert [("a", "INT"), ("b", "TEXT")] == [
+        (each.name, each.type) for each in written.facets["schema"].fields
+    ]
+
+
+def test_a_dropped_table_has_no_schema():
+    recording = Recording(
+        statements=statements("DROP TABLE o"), catalog=(Columns(NAMESPACE, "shop.public.o", (("a", "int"),)),)
+    )
+    (written,) = describe(recording).outputs
+    assert "schema" not in written.facets
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("SELECT * FROM read_parquet('/d/*')", ("file", "parquet")),
+        ("SELECT * FROM '/d/x.csv.gz'", ("file", "csv")),
+        ("SELECT * FROM read_json_auto('s3://b/x')", ("s3", "json")),
+        ("SELECT * FROM delta_scan('s3://b/t')", ("delta", "parquet")),
+        ("SELECT * FROM iceberg_scan('s3://b/t')", ("iceberg", None)),
+    ],
+)
+def test_files_say_where_they_are_and_in_what_format(sql, expected):
+    (read,) = describe(Recording(statements=(Statement(sql, "duckdb", "duckdb:///w", "w", "main"),))).inputs
+    assert expected == (read.facets["storage"].storageLayer, read.facets["storage"].fileFormat)
+
+
+@pytest.mark.parametrize(
+    ("dialect", "sql", "places", "storage"),
+    [
+        (
+            "databricks",
+            "CREATE TABLE o USING DELTA LOCATION 's3://b/p' AS SELECT a FROM t",
+            [("s3://b", "p")],
+            ("delta", "parquet"),
+        ),
+        (
+            "spark",
+            "CREATE EXTERNAL TABLE o (a INT) STORED AS TEXTFILE LOCATION 'gs://b/p/'",
+            [("gs://b", "p")],
+            ("gs", "text"),
+        ),
+        (
+            "trino",
+            "CREATE TABLE o (a INT) WITH (external_location = 's3a://b/p', format = 'ORC')",
+            [("s3://b", "p")],
+            ("s3", "orc"),
+        ),
+        (
+            "redshift",
+            "CREATE EXTERNAL TABLE spectrum.o (a INT) STORED AS PARQUET LOCATION 's3://b/p/'",
+            [("s3://b", "p")],
+            ("s3", "parquet"),
+        ),
+        (
+            "bigquery",
+            "CREATE EXTERNAL TABLE o (a INT64) OPTIONS (format = 'CSV', uris = ['gs://b/p/*.csv', 'gs://b/q.csv'])",
+            [("gs://b", "p"), ("gs://b", "q.csv")],
+            ("gs", "csv"),
+        ),
+        (
+            "snowflake",
+            "CREATE STAGE st URL = 's3://b/x'; CREATE EXTERNAL TABLE o (a INT AS (value:c1::INT)) LOCATION = @st/p FILE_FORMAT = (TYPE = PARQUET)",
+            [("s3://b", "x/p")],
+            ("s3", "parquet"),
+        ),
+    ],
+)
+def test_an_external_table_is_also_known_by_its_location(dialect, sql, places, storage):
+    (written,) = describe(Recording(statements=(Statement(sql, dialect, "w://h", "c", "s"),))).outputs
+    assert places == [(each.namespace, each.name) for each in written.facets["symlinks"].identifiers]
+    assert storage == (written.facets["storage"].storageLayer, written.facets["storage"].fileFormat)
 
 
 @given(

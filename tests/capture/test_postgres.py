@@ -336,3 +336,228 @@ def test_asynchronous_engines_of_sqlalchemy_name_the_same_tables(shop, server, d
     }
     assert 1 == [each.sql for each in statements].count(COPY)
     assert COPIED == lineage()
+
+
+# ---- transactions: what was rolled back was read, but not written
+
+INSERT = "INSERT INTO copies SELECT id FROM orders"
+DONE, UNDONE = ({"postgres.public.orders"}, {"postgres.public.copies"}), ({"postgres.public.orders"}, set())
+
+
+@pytest.fixture
+def copies(psycopg, shop):
+    """The conninfo of a database with a table to write to."""
+    with psycopg.connect(shop, autocommit=True) as connection:
+        connection.execute("CREATE TABLE copies (id int UNIQUE DEFERRABLE INITIALLY DEFERRED)")
+    recorder.take("r")
+    return shop
+
+
+def _commits(connection) -> None:
+    connection.execute(INSERT)
+    connection.commit()
+
+
+def _rolls_back(connection) -> None:
+    connection.execute(INSERT)
+    connection.rollback()
+
+
+def _by_text(connection) -> None:
+    connection.execute(INSERT)
+    connection.execute("ROLLBACK")
+
+
+def _closes(connection) -> None:
+    connection.execute(INSERT)
+    connection.close()
+
+
+def _commits_after_a_failure(connection) -> None:
+    connection.execute(INSERT)
+    with suppress(connection.DataError):
+        connection.execute("SELECT 1 / 0")
+    connection.commit()
+
+
+def _commits_by_text_after_a_failure(connection) -> None:
+    connection.execute(INSERT)
+    with suppress(connection.DataError):
+        connection.execute("SELECT 1 / 0")
+    connection.execute("COMMIT")
+
+
+def _fails_to_commit(connection) -> None:
+    connection.execute(INSERT)
+    connection.execute(INSERT)
+    with suppress(connection.IntegrityError):
+        connection.commit()
+
+
+def _leaves_the_with_block(connection) -> None:
+    with connection:
+        connection.execute(INSERT)
+
+
+def _fails_in_the_with_block(connection) -> None:
+    with suppress(ZeroDivisionError), connection:
+        connection.execute(INSERT)
+        raise ZeroDivisionError
+
+
+def _returns_to_a_savepoint(connection) -> None:
+    connection.execute("SAVEPOINT s")
+    connection.execute(INSERT)
+    connection.execute("ROLLBACK TO s")
+    connection.commit()
+
+
+WAYS = [
+    (_commits, DONE),
+    (_leaves_the_with_block, DONE),
+    (_rolls_back, UNDONE),
+    (_by_text, UNDONE),
+    (_closes, UNDONE),
+    (_commits_after_a_failure, UNDONE),
+    (_commits_by_text_after_a_failure, UNDONE),
+    (_fails_to_commit, UNDONE),
+    (_fails_in_the_with_block, UNDONE),
+    (_returns_to_a_savepoint, UNDONE),
+]
+
+
+@pytest.mark.parametrize(("way", "expected"), WAYS)
+def test_psycopg_tells_how_a_transaction_ended(psycopg, copies, way, expected):
+    class Connection(psycopg.Connection):
+        DataError, IntegrityError = psycopg.DataError, psycopg.IntegrityError
+
+    way(Connection.connect(copies))
+    assert expected == lineage()
+
+
+@pytest.mark.parametrize(("way", "expected"), WAYS)
+def test_psycopg2_tells_how_a_transaction_ended(psycopg2, copies, way, expected):
+    class Connection(psycopg2.extensions.connection):
+        def execute(self, sql: str) -> None:
+            with self.cursor() as cursor:
+                cursor.execute(sql)
+
+    way(psycopg2.connect(copies, connection_factory=Connection))
+    assert expected == lineage()
+
+
+def test_transaction_blocks_of_psycopg_nest(psycopg, copies):
+    with psycopg.connect(copies) as connection, connection.transaction():
+        connection.execute("CREATE TABLE kept AS SELECT id FROM orders")
+        with suppress(ZeroDivisionError), connection.transaction():
+            connection.execute(INSERT)
+            raise ZeroDivisionError
+        with connection.transaction(force_rollback=True):
+            connection.execute("CREATE TABLE gone AS SELECT id FROM orders")
+    assert ({"postgres.public.orders"}, {"postgres.public.kept"}) == lineage()
+
+
+def test_an_asynchronous_connection_is_followed_too(psycopg, copies):
+    async def run() -> None:
+        async with await psycopg.AsyncConnection.connect(copies) as connection:
+            await connection.execute("CREATE TABLE kept AS SELECT * FROM orders")
+            await connection.commit()
+            async with connection.transaction(force_rollback=True):
+                await connection.execute(INSERT)
+        connection = await psycopg.AsyncConnection.connect(copies)
+        await connection.execute("DELETE FROM orders")
+        await connection.close()
+
+    asyncio.run(run())
+    description = describe(recorder.take("r"))
+    assert ["postgres.public.kept"] == [each.name for each in description.outputs]
+    assert ["id", "price"] == [each.name for each in description.outputs[0].facets["schema"].fields]
+
+
+def test_autocommit_keeps_what_no_transaction_holds(psycopg, psycopg2, copies):
+    with psycopg.connect(copies, autocommit=True) as connection:
+        connection.execute(INSERT)
+        connection.rollback()
+    assert DONE == lineage()
+    connection = psycopg2.connect(copies)
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM copies")
+        cursor.execute("BEGIN")
+        cursor.execute(INSERT)
+        cursor.execute("ROLLBACK")
+    connection.close()
+    assert ({"postgres.public.orders"}, {"postgres.public.copies"}) == lineage()
+    assert [] == [each.sql for each in recorder.peek("r").statements]
+
+
+def test_a_pipeline_that_is_rolled_back_wrote_nothing(psycopg, copies):
+    with psycopg.connect(copies) as connection, connection.pipeline():
+        connection.execute(INSERT)
+        connection.rollback()
+    assert UNDONE == lineage()
+
+
+# ---- the catalog
+
+
+def schemas() -> dict[str, list[tuple[str, str]]]:
+    description = describe(recorder.take("r"))
+    return {
+        each.name: [(field.name, field.type) for field in each.facets["schema"].fields]
+        for each in (*description.inputs, *description.outputs)
+        if "schema" in each.facets
+    }
+
+
+ORDERS = [("id", "integer"), ("price", "integer")]
+BOTH = {"postgres.public.orders": ORDERS, "postgres.public.copies": ORDERS}
+
+
+def test_both_drivers_tell_the_columns_inside_and_outside_a_transaction(psycopg, psycopg2, shop):
+    for autocommit in (True, False):
+        for module in (psycopg, psycopg2):
+            connection = module.connect(shop)
+            connection.autocommit = autocommit
+            connection.cursor().execute("CREATE TABLE copies AS SELECT * FROM orders")
+            if not autocommit:
+                connection.commit()
+            connection.cursor().execute("SELECT 1 FROM copies")
+            assert BOTH == schemas(), (module, autocommit)
+            connection.cursor().execute("DROP TABLE copies")
+            if not autocommit:
+                connection.commit()
+            connection.close()
+            recorder.take("r")
+
+
+def test_quoted_names_and_other_schemas_are_found(psycopg, shop):
+    with psycopg.connect(shop) as connection:
+        connection.execute('CREATE SCHEMA app; CREATE TABLE app."My Tab" ("Id" uuid, tags text[])')
+        recorder.take("r")
+        connection.execute('SELECT * FROM app."My Tab"')
+    assert [("Id", "uuid"), ("tags", "text[]")] == schemas()["postgres.app.My Tab"]
+
+
+def test_a_question_that_fails_does_not_harm_the_users_transaction(psycopg, psycopg2, shop, monkeypatch):
+    monkeypatch.setattr(drivers.postgres, "_COLUMNS", "SELECT 1 / 0 -- {names} {rows}\n")
+    for module in (psycopg, psycopg2):
+        connection = module.connect(shop)
+        cursor = connection.cursor()
+        cursor.execute("DELETE FROM orders")
+        cursor.execute("SELECT count(*) FROM orders")
+        assert (0,) == cursor.fetchone()
+        connection.rollback()
+        cursor.execute("SELECT count(*) FROM orders")
+        assert (1,) == cursor.fetchone()
+        connection.close()
+
+
+def test_asking_opens_no_transaction_and_leaves_no_savepoint(psycopg, shop):
+    with psycopg.connect(shop, autocommit=True) as connection:
+        connection.execute("SELECT * FROM orders")
+        assert psycopg.pq.TransactionStatus.IDLE == connection.info.transaction_status
+        connection.autocommit = False
+        connection.execute("SELECT id FROM orders")
+        with pytest.raises(psycopg.errors.InvalidSavepointSpecification):
+            connection.execute("RELEASE openlineage_bridge")

@@ -63,13 +63,13 @@ def test_without_a_host_nothing_is_recorded_or_counted(host, monkeypatch):
     assert (recorder.unattributed(), recorder.active()) == (0, False)
 
 
-@pytest.mark.parametrize("wrong", ["s3://bucket/key", ["a", "b"], None, 7, ("ns", "name"), Dataset])
+@pytest.mark.parametrize("wrong", ["no dataset", ["a", "b"], None, 7, ("ns", "name"), Dataset])
 def test_wrong_arguments_are_named_in_the_log_and_never_raised(host, caplog, wrong):
     with host.running("r"), caplog.at_level(logging.WARNING, logger="openlineage_bridge"):
         inputs(wrong, A)
         outputs(wrong)
     assert Recording(inputs=(A,)) == recorder.take("r")
-    assert "inputs() takes Dataset(namespace, name) objects" in caplog.records[0].message
+    assert "inputs() takes datasets, URIs and paths" in caplog.records[0].message
 
 
 def test_statements_beyond_the_bound_are_counted(host, monkeypatch):

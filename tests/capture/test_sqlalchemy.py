@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import sqlite3
+import subprocess
+import sys
 import types
 
 import pytest
@@ -255,3 +258,127 @@ def test_a_unix_socket_is_this_machine():
 def test_only_connections_of_our_classes_record_themselves(url):
     assert connections.records_itself(sqlite3.connect(":memory:"))
     assert not connections.records_itself(sqlite3.connect.__wrapped__(":memory:"))
+
+
+# ---- transactions on drivers that do not record themselves
+
+UNDONE = ({"main.orders"}, set())
+
+
+@pytest.fixture
+def uncaptured(url):
+    """An engine whose driver connections are not captured, as those of any other database are not."""
+    plain = sqlite3.connect.__wrapped__
+    engine = sqlalchemy.create_engine(url, creator=lambda: plain(url.removeprefix("sqlite:///")))
+    yield engine
+    engine.dispose()
+
+
+def _commits(connection, copy) -> None:
+    connection.execute(copy)
+    connection.commit()
+
+
+def _leaves_without_commit(connection, copy) -> None:
+    connection.execute(copy)
+
+
+def _rolls_back(connection, copy) -> None:
+    connection.execute(copy)
+    connection.rollback()
+
+
+def _releases_a_savepoint(connection, copy) -> None:
+    with connection.begin(), connection.begin_nested():
+        connection.execute(copy)
+
+
+def _rolls_back_to_a_savepoint(connection, copy) -> None:
+    with connection.begin():
+        nested = connection.begin_nested()
+        connection.execute(copy)
+        nested.rollback()
+
+
+def _in_autocommit(connection, copy) -> None:
+    connection.execution_options(isolation_level="AUTOCOMMIT").execute(copy)
+    connection.rollback()
+
+
+@pytest.mark.parametrize(
+    ("way", "expected"),
+    [
+        (_commits, COPIED),
+        (_releases_a_savepoint, COPIED),
+        (_in_autocommit, COPIED),
+        (_leaves_without_commit, UNDONE),
+        (_rolls_back, UNDONE),
+        (_rolls_back_to_a_savepoint, UNDONE),
+    ],
+)
+def test_the_events_of_an_engine_tell_how_a_transaction_ended(uncaptured, way, expected):
+    with uncaptured.connect() as connection:
+        way(connection, sqlalchemy.text(COPY))
+    assert expected == lineage()
+
+
+def test_a_captured_driver_under_an_engine_tells_it_too(url):
+    engine = sqlalchemy.create_engine(url)
+    with engine.connect() as connection:
+        connection.execute(
+            sqlalchemy.text("INSERT INTO orders SELECT id + 1, price FROM orders WHERE id = 1")
+        )
+    engine.dispose()
+    assert ({"main.orders"}, set()) == lineage()
+
+
+@pytest.mark.parametrize("backend", ["trino", "bigquery", "databricks"])
+def test_what_a_backend_without_transactions_was_told_to_roll_back_stays(uncaptured, monkeypatch, backend):
+    monkeypatch.setattr(type(uncaptured.url), "get_backend_name", lambda _: backend)
+    with uncaptured.connect() as connection:
+        connection.execute(sqlalchemy.text(COPY))
+    (statement,) = recorder.take("r").statements
+    assert False is statement.rolled_back
+
+
+def test_a_definition_commits_itself_where_the_backend_says_so(uncaptured, monkeypatch):
+    monkeypatch.setattr(type(uncaptured.url), "get_backend_name", lambda _: "mysql")
+    with uncaptured.connect() as connection:
+        connection.execute(sqlalchemy.text("INSERT INTO orders SELECT id, price FROM orders"))
+        connection.execute(sqlalchemy.text(COPY))
+        connection.execute(sqlalchemy.text("DELETE FROM orders"))
+    assert [False, False, True] == [each.rolled_back for each in recorder.take("r").statements]
+
+
+DUCKDB_ENGINE = """
+import sys
+import duckdb_engine, sqlalchemy
+from openlineage_bridge_capture import drivers, recorder
+
+drivers.install()
+recorder.attribute_with(lambda: "r")
+engine = sqlalchemy.create_engine("duckdb:///" + sys.argv[1])
+with engine.begin() as connection:
+    connection.execute(sqlalchemy.text("CREATE TABLE orders AS SELECT 1 AS id"))
+with engine.connect() as connection:
+    connection.execute(sqlalchemy.text("CREATE TABLE copies AS SELECT id FROM orders"))
+engine.dispose()
+for each in recorder.take("r").statements:
+    if "CREATE" in each.sql:
+        print(each.rolled_back, each.sql)
+"""
+
+
+def test_duckdb_under_an_engine_counts_once_and_tells_its_rollbacks(tmp_path):
+    pytest.importorskip("duckdb")
+    if importlib.util.find_spec("duckdb_engine") is None:
+        pytest.skip("no duckdb-engine here")
+    # In a process of its own: imported beside all the rest it makes DuckDB complain at exit of objects that are left.
+    done = subprocess.run(
+        [sys.executable, "-c", DUCKDB_ENGINE, str(tmp_path / "w.duckdb")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert ["False CREATE TABLE orders AS SELECT 1 AS id", f"True {COPY}"] == done.stdout.splitlines()

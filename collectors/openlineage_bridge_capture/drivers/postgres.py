@@ -1,21 +1,24 @@
-"""A PostgreSQL connection as psycopg 3 and psycopg2 share it: where it is, and what its statements are recorded as.
+"""A PostgreSQL connection as psycopg 3 and psycopg2 share it: where it is, its transaction, and what its catalog is asked.
 
 The default schema is the server's to know (``search_path`` may be set for a role, a database or a session), so it is asked
 once per connection, after the user's first statement, and again only on connections that change it. Both drivers ask inside
-the transaction that the user's statement opened, never opening one.
+the transaction that the user's statement opened, never opening one. The question for columns stands behind a savepoint there,
+so that not even its failure (a ``statement_timeout``, a cancelled query) can harm the user's transaction.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import attrs
 
 from openlineage_bridge_capture import recorder
-from openlineage_bridge_capture.drivers import connections, places, texts
+from openlineage_bridge_capture.drivers import catalogs, connections, places, texts, transactions
 from openlineage_bridge_capture.drivers.places import Place
 from openlineage_bridge_capture.drivers.texts import Text
+from openlineage_bridge_capture.drivers.transactions import COMMIT, ROLLBACK, Step, Transaction
 from openlineage_bridge_capture.recording import Statement
 
 CURRENT_SCHEMA = "SELECT current_schema()"
@@ -23,20 +26,44 @@ CURRENT_SCHEMA = "SELECT current_schema()"
 DEFAULT_SCHEMA = "public"
 """The server's default, for a connection that could not be asked: inside a pipeline, on an asynchronous psycopg2 one."""
 
+OLDEST = 90_000
+"""The first version with a catalog and savepoints as they are used here; Redshift, which says 8.0, has no savepoints."""
 
-@attrs.define
+SAVE = "SAVEPOINT openlineage_bridge"
+RELEASE = "RELEASE SAVEPOINT openlineage_bridge"
+UNDO = "ROLLBACK TO SAVEPOINT openlineage_bridge"
+
+_COLUMNS = """
+SELECT n.nspname, c.relname, a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod)
+FROM pg_catalog.pg_class AS c
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.oid
+WHERE c.relname IN ({names}) AND c.relkind IN ('r', 'v', 'm', 'f', 'p')
+  AND (n.nspname = pg_catalog.current_schema() OR n.nspname IN ({names}))
+  AND n.nspname NOT LIKE 'pg!_%' ESCAPE '!' AND n.nspname <> 'information_schema'
+  AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY n.nspname, c.relname, a.attnum
+LIMIT {rows}
+"""
+
+
+@attrs.define(eq=False)
 class State:
     """What is known of one connection.
 
     Args:
         place: Where it is; its schema is None until the server was asked.
+        transaction: What its open transaction executed.
         moves: Whether statements of this connection change its schema, so that it is asked each time.
         ephemeral: Lower-case names of its temporary tables.
+        questions: What its catalog was asked.
     """
 
     place: Place
+    transaction: Transaction
     moves: bool = False
     ephemeral: set[str] = attrs.field(factory=set)
+    questions: catalogs.Questions = attrs.field(factory=catalogs.Questions)
 
     @property
     def must_ask(self) -> bool:
@@ -47,10 +74,18 @@ class State:
         """Keep the server's answer."""
         self.place = attrs.evolve(self.place, schema=schema)
 
-    def record(self, text: Text) -> None:
+    def learn_columns(self, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Keep the answer to ``question``."""
+        place = self.place
+        self.questions.record(
+            (place.namespace, f"{place.catalog}.{schema}.{table}", str(column), str(kind))
+            for schema, table, column, kind in rows
+        )
+
+    def record(self, text: Text) -> recorder.Execution | None:
         """Hand a statement that succeeded to the recorder."""
         place = self.place
-        recorder.statement(
+        return recorder.statement(
             Statement(
                 text.sql,
                 place.dialect,
@@ -61,19 +96,71 @@ class State:
             )
         )
 
+    def follow(
+        self, text: Text, execution: recorder.Execution | None, *, outcome: str | None, inside: bool
+    ) -> None:
+        """Keep up with the transaction.
+
+        Args:
+            text: What was executed.
+            execution: What was recorded of it.
+            outcome: The server's word for what it did: ``ROLLBACK`` is its answer to COMMIT after a failure.
+            inside: Whether a transaction is open after it.
+        """
+        steps = text.steps
+        if outcome == "ROLLBACK" and steps == (Step(COMMIT),):
+            steps = (Step(ROLLBACK),)
+        self.transaction.follow(steps, execution, autocommit=not inside)
+
+    def question(self, text: Text, execution: recorder.Execution | None, version: int) -> str | None:
+        """What to ask the catalog after this execution; None when there is nothing to ask.
+
+        Args:
+            text: What was executed.
+            execution: What was recorded of it.
+            version: The server's.
+        """
+        if version < OLDEST or self.place.catalog is None:
+            return None
+        names = self.questions.to_ask(execution, text.names, again=text.defines)
+        # Names with these are left out rather than quoted: how a backslash reads is a setting of the session.
+        quoted = ", ".join(f"'{name}'" for name in names if "'" not in name and "\\" not in name)
+        return _COLUMNS.format(names=quoted, rows=catalogs.MAX_ROWS) if quoted else None
+
 
 _states: WeakKeyDictionary[Any, State] = WeakKeyDictionary()
 
 
-def noted(connection: Any, sql: str) -> tuple[State, Text] | None:
-    """Keep up with what a statement that succeeded changed; what it needs to be recorded, when it moves data at all."""
+def state_of(connection: Any) -> State | None:
+    """What is known of a connection; None for one of the orchestrator's own."""
     if connections.is_hosts_own(connection):
         return None
     state = _states.get(connection)
     if state is None:
         info = connection.info
-        state = _states[connection] = State(places.postgres(info.host, info.port, info.dbname, None))
+        place = places.postgres(info.host, info.port, info.dbname, None)
+        state = _states[connection] = State(place, transactions.of(connection))
+    return state
+
+
+def known(connection: Any) -> State | None:
+    """The state of a connection that was used before."""
+    return _states.get(connection)
+
+
+def noted(connection: Any, sql: str) -> tuple[State, Text] | None:
+    """Keep up with what a statement that succeeded changed; what it needs to be recorded, or to be followed."""
+    state = state_of(connection)
+    if state is None:
+        return None
     text = texts.read(sql)
     state.moves = state.moves or text.moves_names
     state.ephemeral |= text.temporary
-    return (state, text) if text.moves_data else None
+    return (state, text) if text.moves_data or text.controls else None
+
+
+def undo(connection: Any) -> None:
+    """The connection's transaction has ended without a commit: closed, lost, or the commit itself failed."""
+    state = known(connection)
+    if state is not None:
+        state.transaction.roll_back()

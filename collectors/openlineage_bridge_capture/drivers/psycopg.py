@@ -1,13 +1,15 @@
 """psycopg 3: every statement of every cursor, synchronous and asynchronous, client-side and server-side.
 
 The cursors are Python classes, so their methods are replaced on the class; connections, pools and the user's own cursor
-classes end in them. In pipeline mode a statement counts as succeeded when it was sent.
+classes end in them. In pipeline mode a statement counts as succeeded when it was sent. Transactions are followed where
+``commit()``, ``rollback()``, ``with connection`` and ``connection.transaction()`` meet, synchronous or not: the private method that sends
+their commands; a version without it is followed through the text of statements only, and what it rolls back counts as written.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
     AbstractContextManager,
@@ -20,9 +22,10 @@ from types import ModuleType
 from typing import Any
 
 from openlineage_bridge_capture import recorder
-from openlineage_bridge_capture.drivers import connections, postgres
+from openlineage_bridge_capture.drivers import catalogs, connections, postgres, transactions
 from openlineage_bridge_capture.drivers.postgres import CURRENT_SCHEMA
 from openlineage_bridge_capture.drivers.texts import Text
+from openlineage_bridge_capture.drivers.transactions import COMMIT, ROLLBACK, Step
 
 METHODS = ("execute", "executemany")
 """Methods of a cursor that take SQL and are done when they return."""
@@ -31,8 +34,8 @@ CURSORS = ("Cursor", "ServerCursor")
 ASYNC_CURSORS = ("AsyncCursor", "AsyncServerCursor")
 
 _MARK = "__openlineage_bridge__"
-_READY = ("IDLE", "INTRANS")
-"""Transaction states in which a question changes nothing."""
+_IDLE, _INSIDE = "IDLE", "INTRANS"
+"""Transaction states in which a question changes nothing; in the first it would open a transaction, unless in autocommit."""
 
 
 def instrument(module: ModuleType) -> None:
@@ -43,22 +46,31 @@ def instrument(module: ModuleType) -> None:
                 _replace(cursor, method, plain)
             for method, wrapper in wrappers.items():
                 _replace(cursor, method, wrapper)
+    for connection, wrapper in ((module.Connection, _close), (module.AsyncConnection, _async_close)):
+        _replace(connection, "close", wrapper)
+    base = next((each for each in module.Connection.__mro__ if "_exec_command" in vars(each)), None)
+    if base is not None:
+        _replace(base, "_exec_command", _command)
     connections.mark_recording(module.Connection)
     connections.mark_recording(module.AsyncConnection)
 
 
-def _replace(cursor: type, name: str, wrapper: Callable[[Any], Any]) -> None:
-    original = vars(cursor).get(name)
+def _replace(owner: type, name: str, wrapper: Callable[[Any], Any]) -> None:
+    original = vars(owner).get(name)
     if original is None or getattr(original, _MARK, False):
         return
     replacement = functools.wraps(original)(wrapper(original))
     setattr(replacement, _MARK, True)
-    setattr(cursor, name, replacement)
+    setattr(owner, name, replacement)
 
 
 def _execute(original: Callable[..., Any]) -> Callable[..., Any]:
     def execute(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
-        result = original(self, query, *args, **kwargs)
+        try:
+            result = original(self, query, *args, **kwargs)
+        except Exception:
+            _failed(self)
+            raise
         _record(self, query)
         return result
 
@@ -67,7 +79,11 @@ def _execute(original: Callable[..., Any]) -> Callable[..., Any]:
 
 def _async_execute(original: Callable[..., Any]) -> Callable[..., Any]:
     async def execute(self: Any, query: Any, *args: Any, **kwargs: Any) -> Any:
-        result = await original(self, query, *args, **kwargs)
+        try:
+            result = await original(self, query, *args, **kwargs)
+        except Exception:
+            _failed(self)
+            raise
         await _record_async(self, query)
         return result
 
@@ -124,6 +140,65 @@ def _async_copy(original: Callable[..., Any]) -> Callable[..., AbstractAsyncCont
     return copy
 
 
+def _close(original: Callable[..., Any]) -> Callable[..., Any]:
+    def close(self: Any) -> Any:
+        result = original(self)
+        connections.guarded("psycopg", lambda: postgres.undo(self))
+        return result
+
+    return close
+
+
+def _async_close(original: Callable[..., Any]) -> Callable[..., Any]:
+    async def close(self: Any) -> Any:
+        result = await original(self)
+        connections.guarded("psycopg", lambda: postgres.undo(self))
+        return result
+
+    return close
+
+
+def _command(original: Callable[..., Any]) -> Callable[..., Any]:
+    def exec_command(self: Any, command: Any, *args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        try:
+            result = yield from original(self, command, *args, **kwargs)
+        except Exception:
+            _control(self, command, "failed")
+            raise
+        _control(self, command, getattr(result, "command_status", None))
+        return result
+
+    return exec_command
+
+
+def _control(connection: Any, command: Any, outcome: bytes | str | None) -> None:
+    if recorder.active():
+        connections.guarded("psycopg", lambda: _follow_command(connection, command, outcome))
+
+
+def _follow_command(connection: Any, command: Any, outcome: bytes | str | None) -> None:
+    """Follow what psycopg itself sent about a transaction; a COMMIT that fails, or that finds a failure, is a rollback."""
+    state = postgres.state_of(connection)
+    if state is None:
+        return
+    for step in transactions.steps(_text(command, connection)):
+        if step.meaning == COMMIT and outcome in {"failed", b"ROLLBACK"}:
+            state.transaction.control(Step(ROLLBACK))
+        elif outcome != "failed" or step.meaning == ROLLBACK:
+            state.transaction.control(step)
+
+
+def _failed(cursor: Any) -> None:
+    """A statement that failed and left no transaction behind has taken it along: a COMMIT, a lost connection."""
+    if recorder.active():
+        connections.guarded("psycopg", lambda: _undo_unless_open(cursor.connection))
+
+
+def _undo_unless_open(connection: Any) -> None:
+    if connection.info.transaction_status.name in {_IDLE, "UNKNOWN"}:
+        postgres.undo(connection)
+
+
 _SYNC: dict[str, Callable[[Any], Any]] = {"stream": _stream, "copy": _copy}
 _ASYNC: dict[str, Callable[[Any], Any]] = {"stream": _async_stream, "copy": _async_copy}
 
@@ -146,7 +221,9 @@ def _record(cursor: Any, query: Any) -> None:
             with _plain(connection) as asking:
                 _unrecorded(asking.execute)(asking, CURRENT_SCHEMA)
                 state.learn(asking.fetchone()[0])
-        state.record(text)
+        question = _followed(cursor, state, text)
+        if question is not None:
+            _ask(connection, state, question)
     except Exception:
         connections.complain("psycopg")
 
@@ -162,9 +239,55 @@ async def _record_async(cursor: Any, query: Any) -> None:
             async with _plain(connection) as asking:
                 await _unrecorded(asking.execute)(asking, CURRENT_SCHEMA)
                 state.learn((await asking.fetchone())[0])
-        state.record(text)
+        question = _followed(cursor, state, text)
+        if question is not None:
+            await _ask_async(connection, state, question)
     except Exception:
         connections.complain("psycopg")
+
+
+def _followed(cursor: Any, state: postgres.State, text: Text) -> str | None:
+    """Record the statement and keep up with its transaction; what to ask the catalog about it."""
+    connection = cursor.connection
+    execution = state.record(text) if text.moves_data else None
+    inside = state.transaction.is_open or connection.info.transaction_status.name == _INSIDE
+    state.follow(text, execution, outcome=cursor.statusmessage, inside=inside)
+    if not _may_ask(connection):
+        return None
+    return state.question(text, execution, connection.info.server_version)
+
+
+def _ask(connection: Any, state: postgres.State, question: str) -> None:
+    """Ask for columns; inside a transaction in one go with a savepoint, and back to it should anything go wrong."""
+    inside = connection.info.transaction_status.name == _INSIDE
+    with _plain(connection) as asking:
+        try:
+            _unrecorded(asking.execute)(asking, _protected(question) if inside else question)
+            if inside:
+                asking.nextset()
+            state.learn_columns(asking.fetchall())
+        except Exception:
+            catalogs.complain("PostgreSQL")
+            if inside:
+                _unrecorded(asking.execute)(asking, f"{postgres.UNDO}; {postgres.RELEASE}")
+
+
+async def _ask_async(connection: Any, state: postgres.State, question: str) -> None:
+    inside = connection.info.transaction_status.name == _INSIDE
+    async with _plain(connection) as asking:
+        try:
+            await _unrecorded(asking.execute)(asking, _protected(question) if inside else question)
+            if inside:
+                asking.nextset()
+            state.learn_columns(await asking.fetchall())
+        except Exception:
+            catalogs.complain("PostgreSQL")
+            if inside:
+                await _unrecorded(asking.execute)(asking, f"{postgres.UNDO}; {postgres.RELEASE}")
+
+
+def _protected(question: str) -> str:
+    return f"{postgres.SAVE}; {question}; {postgres.RELEASE}"
 
 
 def _text(query: Any, connection: Any) -> str:
@@ -180,7 +303,10 @@ def _text(query: Any, connection: Any) -> str:
 
 def _may_ask(connection: Any) -> bool:
     info = connection.info
-    return info.transaction_status.name in _READY and info.pipeline_status.name == "OFF"
+    status = info.transaction_status.name
+    if info.pipeline_status.name != "OFF":
+        return False
+    return bool(status == _INSIDE or (status == _IDLE and connection.autocommit))
 
 
 def _plain(connection: Any) -> Any:

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from openlineage_bridge_capture import recorder
-from openlineage_bridge_capture.drivers import connections, postgres, subclasses
+from openlineage_bridge_capture.drivers import catalogs, connections, postgres, subclasses
 from openlineage_bridge_capture.drivers.postgres import CURRENT_SCHEMA
 
 METHODS = ("execute", "executemany", "copy_expert")
@@ -24,6 +24,17 @@ METHODS = ("execute", "executemany", "copy_expert")
 
 COPIES = {"copy_from": "COPY {} FROM STDIN", "copy_to": "COPY {} TO STDOUT"}
 """Methods of a cursor that copy a table, and the statement that the server gets."""
+
+ENDINGS = {
+    "commit": True,
+    "tpc_commit": True,
+    "tpc_prepare": True,
+    "rollback": False,
+    "tpc_rollback": False,
+    "reset": False,
+}
+"""Methods of a connection that end its transaction, and whether what it did stays; ``with connection`` calls the first and
+the fourth. What is prepared is taken for committed."""
 
 PASTING = ("execute_values", "execute_batch")
 """Functions of ``psycopg2.extras`` that execute texts of their own making."""
@@ -73,8 +84,55 @@ def _recording_connection(plain: type, plain_cursor: type) -> type:
                 return super().cursor(args[0], factory, *args[2:], **kwargs)
             return super().cursor(*args, **{**kwargs, "cursor_factory": factory})
 
+        def close(self) -> None:
+            """As psycopg2's, which rolls back."""
+            super().close()
+            connections.guarded("psycopg2", lambda: postgres.undo(self))
+
+    for name, stays in ENDINGS.items():
+        setattr(RecordingConnection, name, _ending(getattr(plain, name), stays=stays))
     connections.mark_recording(RecordingConnection)
     return RecordingConnection
+
+
+def _ending(original: Callable[..., Any], *, stays: bool) -> Callable[..., Any]:
+    @functools.wraps(original)
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        # The server answers COMMIT after a failure with a rollback.
+        failed = self.get_transaction_status() == _extensions().TRANSACTION_STATUS_INERROR
+        try:
+            result = original(self, *args, **kwargs)
+        except Exception:
+            _settle_unless_open(self, stays=False)
+            raise
+        _settle_unless_open(self, stays=stays and not failed)
+        return result
+
+    return method
+
+
+def _settle_unless_open(connection: Any, *, stays: bool) -> None:
+    connections.guarded("psycopg2", lambda: _settle(connection, stays=stays))
+
+
+def _settle(connection: Any, *, stays: bool) -> None:
+    """The transaction is over, if it is: what it did stays, or was undone."""
+    state = postgres.known(connection)
+    if state is None or (not connection.closed and _is_inside(connection)):
+        return
+    if stays:
+        state.transaction.commit()
+    else:
+        state.transaction.roll_back()
+
+
+def _is_inside(connection: Any) -> bool:
+    extensions = _extensions()
+    return connection.get_transaction_status() in {
+        extensions.TRANSACTION_STATUS_INTRANS,
+        extensions.TRANSACTION_STATUS_INERROR,
+        extensions.TRANSACTION_STATUS_ACTIVE,
+    }
 
 
 def _recording_cursor(plain: type) -> type:
@@ -91,7 +149,11 @@ def _recording_cursor(plain: type) -> type:
 def _taking_sql(original: Callable[..., Any], plain: type) -> Callable[..., Any]:
     @functools.wraps(original)
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        result = original(self, *args, **kwargs)
+        try:
+            result = original(self, *args, **kwargs)
+        except Exception:
+            _settle_unless_open(self.connection, stays=False)
+            raise
         _record(self, args[0] if args else kwargs.get("query", kwargs.get("sql")), plain)
         return result
 
@@ -150,7 +212,27 @@ def _take(cursor: Any, query: Any, plain: type, *, pasted: bool) -> None:
         with plain(connection) as asking:
             asking.execute(CURRENT_SCHEMA)
             state.learn(asking.fetchone()[0])
-    state.record(text)
+    execution = state.record(text) if text.moves_data else None
+    inside = state.transaction.is_open or _is_inside(connection)
+    state.follow(text, execution, outcome=cursor.statusmessage, inside=inside)
+    question = state.question(text, execution, connection.server_version) if _may_ask(connection) else None
+    if question is not None:
+        _ask(connection, state, question, plain)
+
+
+def _ask(connection: Any, state: postgres.State, question: str, plain: type) -> None:
+    """Ask for columns; inside a transaction behind a savepoint, and back to it should anything go wrong."""
+    inside = _is_inside(connection)
+    with plain(connection) as asking:
+        try:
+            asking.execute(f"{postgres.SAVE}; {question}" if inside else question)
+            state.learn_columns(asking.fetchall())
+        except Exception:
+            catalogs.complain("PostgreSQL")
+            if inside:
+                asking.execute(postgres.UNDO)
+        if inside:
+            asking.execute(postgres.RELEASE)
 
 
 def _text(query: Any, cursor: Any) -> str:

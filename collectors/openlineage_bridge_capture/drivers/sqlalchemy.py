@@ -1,25 +1,73 @@
 """SQLAlchemy 1.4 and 2: every statement of every engine, synchronous and asynchronous, pandas and the ORM included.
 
-Two listeners on the class ``Engine``. ``after_cursor_execute`` comes only after success. A statement is recorded here
+Listeners on the class ``Engine``. ``after_cursor_execute`` comes only after success; the events of transactions tell which statements
+were rolled back, on databases that can. A statement is recorded here
 unless the driver underneath records it itself, which it does with more knowledge of the connection (attached files, the
 current ``search_path``); so nothing is recorded twice. Engines that the orchestrator made for its own state are left out, with
-their driver connections: by who made the engine or, for older engines, who uses it first.
+their driver connections: by who made the engine or, for older engines, who uses it first. No catalog is asked here: on a warehouse
+that costs money and time, and an unknown driver may open transactions or wait for locks.
 """
 
 from __future__ import annotations
 
 import functools
+import re
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 from weakref import WeakKeyDictionary
 
 from openlineage_bridge_capture import recorder
-from openlineage_bridge_capture.drivers import connections, places, texts
+from openlineage_bridge_capture.drivers import connections, places, texts, transactions
 from openlineage_bridge_capture.drivers.places import Place
+from openlineage_bridge_capture.drivers.texts import Text
+from openlineage_bridge_capture.drivers.transactions import (
+    COMMIT,
+    RELEASE,
+    ROLLBACK,
+    ROLLBACK_TO,
+    SAVEPOINT,
+    Step,
+    Transaction,
+)
 from openlineage_bridge_capture.recording import Statement
 
 RECORDED_BELOW = frozenset({"duckdb"})
 """Backends whose wrapper hides the driver's connection, which is captured on its class."""
+
+TRANSACTIONAL = frozenset(
+    {
+        "cockroachdb",
+        "db2",
+        "mariadb",
+        "mssql",
+        "mysql",
+        "oracle",
+        "postgresql",
+        "redshift",
+        "snowflake",
+        "sqlite",
+        "teradatasql",
+    }
+)
+"""Backends whose ROLLBACK undoes; on the others SQLAlchemy speaks of transactions, and what was written stays."""
+
+COMMITS_DEFINITIONS = frozenset({"mariadb", "mysql", "oracle", "snowflake"})
+"""Backends on which CREATE, ALTER, DROP and the like commit themselves and what came before (their manuals, "implicit commit")."""
+
+EVENTS = {
+    "commit": COMMIT,
+    "rollback": ROLLBACK,
+    "prepare_twophase": COMMIT,
+    "commit_twophase": COMMIT,
+    "rollback_twophase": ROLLBACK,
+    "savepoint": SAVEPOINT,
+    "release_savepoint": RELEASE,
+    "rollback_savepoint": ROLLBACK_TO,
+}
+"""Events of a connection, and what they mean to its transaction. What is prepared is taken for committed."""
+
+_DEFINITION = re.compile(r"\s*(?:create|alter|drop|truncate|rename|undrop)\b", re.IGNORECASE)
 
 _MARK = "__openlineage_bridge__"
 
@@ -27,6 +75,9 @@ _hosts: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 """By dialect object, of which every engine has one and its option engines share it: whether it is the orchestrator's."""
 
 _places: WeakKeyDictionary[Any, Place] = WeakKeyDictionary()
+
+_transactions: WeakKeyDictionary[Any, Transaction] = WeakKeyDictionary()
+"""By SQLAlchemy's connection, which ends its transaction before its end."""
 
 
 def instrument(module: ModuleType) -> None:
@@ -46,6 +97,8 @@ def instrument(module: ModuleType) -> None:
     dialect.engine_created = classmethod(engine_created)
     module.event.listen(module.engine.Engine, "engine_connect", _engine_connect)
     module.event.listen(module.engine.Engine, "after_cursor_execute", _after_cursor_execute)
+    for event, meaning in EVENTS.items():
+        module.event.listen(module.engine.Engine, event, _listener(meaning))
 
 
 def _remember_maker(dialect: Any) -> None:
@@ -84,9 +137,53 @@ def _record(connection: Any, sql: str) -> None:
     text = texts.read(sql)
     if text.moves_data:
         place = _place(connection)
-        recorder.statement(
+        execution = recorder.statement(
             Statement(text.sql, place.dialect, place.namespace, place.catalog, place.schema, place.catalogs)
         )
+        _follow(connection, text, execution)
+
+
+def _follow(connection: Any, text: Text, execution: recorder.Execution | None) -> None:
+    """Remember what was executed until its transaction ends."""
+    backend = connection.engine.url.get_backend_name()
+    if execution is None or backend not in TRANSACTIONAL or _commits_itself(connection):
+        return
+    transaction = _transactions.get(connection)
+    if transaction is None:
+        transaction = _transactions[connection] = transactions.of(connection)
+    if backend in COMMITS_DEFINITIONS and _DEFINITION.match(text.sql):
+        transaction.commit()
+    else:
+        transaction.follow(text.steps, execution, autocommit=False)
+
+
+def _commits_itself(connection: Any) -> bool:
+    """Whether the isolation level is AUTOCOMMIT, which does not keep SQLAlchemy from speaking of transactions."""
+    level = connection.get_execution_options().get("isolation_level")
+    level = level or getattr(connection.dialect, "_on_connect_isolation_level", None)
+    return str(level).upper() == "AUTOCOMMIT"
+
+
+def _listener(meaning: str) -> Callable[..., None]:
+    def listen(connection: Any, name: Any = None, *_context: Any) -> None:
+        if recorder.active() or connection in _transactions:
+            connections.guarded("SQLAlchemy", lambda: _control(connection, meaning, name))
+
+    return listen
+
+
+def _control(connection: Any, meaning: str, name: Any) -> None:
+    transaction = _transactions.get(connection)
+    if transaction is None:
+        if meaning != SAVEPOINT:
+            return
+        # A savepoint may come before the first statement.
+        transaction = _transactions[connection] = transactions.of(connection)
+    if meaning == SAVEPOINT and name is None:
+        # The event comes before SQLAlchemy counts and names it; later events have the name.
+        number = getattr(connection, "_Connection__savepoint_seq", 0) + 1
+        name = f"sa_savepoint_{number}"
+    transaction.control(Step(meaning, name if isinstance(name, str) else ""))
 
 
 def _driver_connection(connection: Any) -> Any:

@@ -6,24 +6,30 @@ it gets the text with the values of all parameters in it. So ``connect`` asks fo
 for that), of the user's own factory where there is one. Connections that were open before, and those of a ``connect`` that
 was imported by name before, are not seen.
 
-Nothing is asked of the connection itself: the path is what ``connect`` was given, ``ATTACH`` is read from its text.
+The path is what ``connect`` was given, ``ATTACH`` is read from its text. The connection is asked for the columns of tables, without
+ever waiting for somebody else's lock. Whether a transaction is open is what the connection itself says (``in_transaction``); a
+statement whose failure made SQLite roll back takes the others with it.
 """
 
 from __future__ import annotations
 
 import functools
+import json
 import os
 import re
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import TracebackType
 from typing import Any
 
 import attrs
 
 from openlineage_bridge_capture import recorder
-from openlineage_bridge_capture.drivers import connections, places, subclasses, texts
+from openlineage_bridge_capture.drivers import catalogs, connections, places, subclasses, texts, transactions
 from openlineage_bridge_capture.drivers.places import Place
 from openlineage_bridge_capture.drivers.texts import Text
+from openlineage_bridge_capture.drivers.transactions import ROLLBACK, ROLLBACK_TO, Transaction
 from openlineage_bridge_capture.recording import Catalog, Statement
 
 _MARK = "__openlineage_bridge__"
@@ -35,15 +41,22 @@ _ATTACH = re.compile(
     re.IGNORECASE,
 )
 _DETACH = re.compile(r"""\bdetach\s+(?:database\s+)?["'`\[]?(\w+)""", re.IGNORECASE)
+_COLUMNS = """
+SELECT m.name, c.name, c.type
+FROM {schema}.sqlite_master AS m, pragma_table_info(m.name, ?) AS c
+WHERE m.type IN ('table', 'view') AND lower(m.name) IN (SELECT value FROM json_each(?)) ORDER BY m.name, c.cid
+"""
 
 
-@attrs.define
+@attrs.define(eq=False)
 class State:
-    """What is known of one connection: where it is, and which names are temporary."""
+    """What is known of one connection: where it is, which names are temporary, and what its transaction executed."""
 
     place: Place
-    uri: bool = False
+    uri: bool
+    transaction: Transaction
     ephemeral: set[str] = attrs.field(factory=set)
+    questions: catalogs.Questions = attrs.field(factory=catalogs.Questions)
 
     def statement(self, text: Text) -> Statement:
         """This text as a statement of this connection."""
@@ -59,19 +72,22 @@ class RecordingCursor(sqlite3.Cursor):
 
     def execute(self, sql: str, *parameters: Any) -> RecordingCursor:
         """As ``sqlite3.Cursor.execute``."""
-        super().execute(sql, *parameters)
+        with _undoing_failures(self):
+            super().execute(sql, *parameters)
         _record(self, sql, *parameters)
         return self
 
     def executemany(self, sql: str, *parameters: Any) -> RecordingCursor:
         """As ``sqlite3.Cursor.executemany``."""
-        super().executemany(sql, *parameters)
+        with _undoing_failures(self):
+            super().executemany(sql, *parameters)
         _record(self, sql)
         return self
 
     def executescript(self, sql_script: str) -> RecordingCursor:
         """As ``sqlite3.Cursor.executescript``."""
-        super().executescript(sql_script)
+        with _undoing_failures(self):
+            super().executescript(sql_script)
         _record(self, sql_script)
         return self
 
@@ -95,7 +111,34 @@ class RecordingConnection(sqlite3.Connection):
         super().__init__(*args, **kwargs)
 
     def _know(self, database: Any, uri: bool) -> None:
-        self.openlineage_state = State(places.sqlite(database, uri=uri), uri)
+        self.openlineage_state = State(places.sqlite(database, uri=uri), uri, transactions.of(self))
+
+    def commit(self) -> None:
+        """As ``sqlite3.Connection.commit``."""
+        super().commit()
+        _ended(self, committed=True)
+
+    def rollback(self) -> None:
+        """As ``sqlite3.Connection.rollback``."""
+        super().rollback()
+        _ended(self, committed=False)
+
+    def close(self) -> None:
+        """As ``sqlite3.Connection.close``, which rolls back."""
+        super().close()
+        _closed(self)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+        /,
+    ) -> Any:
+        """As ``sqlite3.Connection.__exit__``, which neither calls ``commit`` nor ``rollback`` of a subclass."""
+        result = super().__exit__(kind, error, traceback)
+        _ended(self, committed=kind is None)
+        return result
 
     def cursor(self, factory: Any = sqlite3.Cursor) -> Any:
         """As ``sqlite3.Connection.cursor``."""
@@ -143,23 +186,115 @@ def _recording(original: Callable[..., Any]) -> Callable[..., Any]:
     return connect
 
 
+@contextmanager
+def _undoing_failures(cursor: sqlite3.Cursor) -> Iterator[None]:
+    """A failure that SQLite answers with a rollback (``ON CONFLICT ROLLBACK``, a full disk) undoes the whole transaction."""
+    try:
+        yield
+    except sqlite3.Error:
+        _ended(cursor.connection, committed=False)
+        raise
+
+
+def _state(connection: Any) -> State | None:
+    state: State | None = getattr(connection, "openlineage_state", None)
+    return state
+
+
+def _ended(connection: Any, *, committed: bool) -> None:
+    """What was executed is settled, if the transaction is really over."""
+    state = _state(connection)
+    if state is None or not state.transaction.holds_anything:
+        return
+    # With ``autocommit=False`` (Python 3.12) the next transaction is open already.
+    if connection.in_transaction and getattr(connection, "autocommit", None) is not False:
+        return
+    if committed:
+        state.transaction.commit()
+    else:
+        state.transaction.roll_back()
+
+
+def _closed(connection: Any) -> None:
+    state = _state(connection)
+    if state is not None:
+        state.transaction.roll_back()
+
+
 def _record(cursor: sqlite3.Cursor, sql: str, parameters: Any = ()) -> None:
     if recorder.active():
         connections.guarded("sqlite3", lambda: _statement(cursor.connection, sql, parameters))
 
 
 def _statement(connection: sqlite3.Connection, sql: str, parameters: Any) -> None:
-    state: State | None = getattr(connection, "openlineage_state", None)
+    state = _state(connection)
     if state is None or connections.is_hosts_own(connection):
         return
     text = texts.read(sql)
     if text.attaches:
         _attach(state, sql, parameters)
-    if text.moves_data:
-        recorder.statement(state.statement(text))
+    execution = recorder.statement(state.statement(text)) if text.moves_data else None
     state.ephemeral |= text.temporary
+    _follow(connection, state, text, execution)
+    if execution is not None:
+        _look_up(connection, state, text, execution)
     if text.attaches:
         _detach(state, sql)
+
+
+def _follow(
+    connection: sqlite3.Connection, state: State, text: Text, execution: recorder.Execution | None
+) -> None:
+    """Keep up with the transaction: what was executed in it, and whether it is over."""
+    if connection.in_transaction:
+        # Neither BEGIN nor an implicit one can be nested: what is open now was open or has just begun.
+        state.transaction.follow(text.steps, execution, autocommit=False)
+    elif any(step.meaning in {ROLLBACK, ROLLBACK_TO} for step in text.steps):
+        state.transaction.follow(text.steps, execution)
+    else:
+        state.transaction.commit()
+
+
+def _look_up(connection: sqlite3.Connection, state: State, text: Text, execution: recorder.Execution) -> None:
+    """Ask for the columns of the tables that the statement mentions, in its own file and in those attached."""
+    names = state.questions.to_ask(execution, text.names, again=text.defines)
+    if names:
+        catalogs.guarded("SQLite", lambda: _ask(connection, state, [name.lower() for name in names]))
+
+
+def _ask(connection: sqlite3.Connection, state: State, names: list[str]) -> None:
+    visible = {"main": state.place.namespace, **{each.alias: each.namespace for each in state.place.catalogs}}
+    asked = json.dumps(sorted(set(names)))
+    with _without_waiting(connection) as cursor:
+        for schema, namespace in visible.items():
+            if namespace == places.IN_MEMORY or (schema != "main" and schema.lower() not in names):
+                continue
+            quoted = schema.replace('"', '""')
+            sql = _COLUMNS.format(schema=f'"{quoted}"')
+            found = cursor.execute(sql, (schema, asked)).fetchmany(catalogs.MAX_ROWS)
+            state.questions.record(
+                (namespace, f"main.{_text(table)}", _text(column), _text(kind) or None)
+                for table, column, kind in found
+            )
+
+
+@contextmanager
+def _without_waiting(connection: sqlite3.Connection) -> Iterator[sqlite3.Cursor]:
+    """A plain cursor that gives up at once where somebody else holds a lock; the user's patience is put back."""
+    cursor = sqlite3.Connection.cursor(connection, sqlite3.Cursor)
+    cursor.row_factory = None
+    ((patience,),) = cursor.execute("PRAGMA busy_timeout").fetchall()
+    cursor.execute("PRAGMA busy_timeout = 0")
+    try:
+        yield cursor
+    finally:
+        cursor.execute(f"PRAGMA busy_timeout = {int(patience)}")
+        cursor.close()
+
+
+def _text(value: Any) -> str:
+    """What the user's ``text_factory`` may have made something else of."""
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _attach(state: State, sql: str, parameters: Any) -> None:

@@ -8,6 +8,8 @@ import re
 import attrs
 
 from openlineage_bridge_capture import recorder
+from openlineage_bridge_capture.drivers import catalogs, transactions
+from openlineage_bridge_capture.drivers.transactions import Step
 
 _COMMENTS = r"(?:\s|--[^\n]*(?:\n|$)|/\*(?:[^*]|\*(?!/))*\*/)*"
 
@@ -44,6 +46,9 @@ class Text:
         words: Lower-case words in it: what temporary tables are looked for among.
         moves_names: Whether the schema of unqualified names may be another one afterwards (PostgreSQL's ``search_path``).
         attaches: Whether it may attach or detach a database (SQLite).
+        names: What may name a table in it, as written and in lower case.
+        defines: Whether it may change what columns a table has.
+        steps: What its statements mean to the transaction around them.
     """
 
     sql: str
@@ -52,6 +57,14 @@ class Text:
     words: frozenset[str]
     moves_names: bool
     attaches: bool
+    names: frozenset[str]
+    defines: bool
+    steps: tuple[Step, ...]
+
+    @property
+    def controls(self) -> bool:
+        """Whether it begins or ends a transaction, or a part of one."""
+        return self.steps != transactions.ONE_OF_DATA
 
     def among(self, names: set[str]) -> tuple[str, ...]:
         """Which of these names the text mentions."""
@@ -67,6 +80,9 @@ def _read(sql: str) -> Text:
         words=frozenset(word.lower() for word in _WORD.findall(sql)),
         moves_names=bool(_SEARCH_PATH.search(sql)),
         attaches=bool(_ATTACH.search(sql)),
+        names=catalogs.names_in(sql),
+        defines=catalogs.defines(sql),
+        steps=transactions.steps(sql),
     )
 
 

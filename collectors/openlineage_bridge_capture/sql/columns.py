@@ -29,12 +29,21 @@ Normal = Callable[[exp.Expr | None], str]
 class Scope:
     """What the names in an expression can mean: the relations of FROM by alias, and those of the query around.
 
-    ``scalars`` are names of single values: ClickHouse's ``WITH 1 AS x``, the variables of a comprehension.
+    ``scalars`` are names of single values: ClickHouse's ``WITH 1 AS x``, the variables of a comprehension. ``left_out`` are the
+    columns of joined relations that ``*`` does not repeat.
     """
 
     sources: dict[str, Relation] = attrs.field(factory=dict)
     parent: Scope | None = None
     scalars: dict[str, Sources] = attrs.field(factory=dict)
+    left_out: dict[str, frozenset[str]] = attrs.field(factory=dict)
+
+    def in_star(self) -> Iterable[Relation]:
+        """What ``*`` gives of each relation."""
+        for alias, relation in self.sources.items():
+            left_out = self.left_out.get(alias, frozenset())
+            columns = {name: made_of for name, made_of in relation.columns.items() if name not in left_out}
+            yield attrs.evolve(relation, columns=columns) if left_out else relation
 
     def find(self, parts: list[str]) -> Sources:
         """What ``a``, ``t.a``, ``schema.t.a`` or the struct access ``a.field`` is made of; empty when nobody knows."""

@@ -7,34 +7,32 @@ from collections.abc import Iterator
 
 from sqlglot import exp
 
-FILE_FUNCTIONS = frozenset(
-    {
-        # DuckDB
-        "delta_scan",
-        "iceberg_scan",
-        "parquet_scan",
-        "read_blob",
-        "read_csv",
-        "read_csv_auto",
-        "read_json",
-        "read_json_auto",
-        "read_json_objects",
-        "read_json_objects_auto",
-        "read_ndjson",
-        "read_ndjson_auto",
-        "read_ndjson_objects",
-        "read_parquet",
-        "read_text",
-        "read_xlsx",
-        # Databricks
-        "read_files",
-        # ClickHouse
-        "gcs",
-        "s3",
-        "url",
-    }
-)
-"""Table functions whose first argument names the files that they read."""
+FILE_FUNCTIONS: dict[str, str | None] = {
+    # DuckDB
+    "delta_scan": "delta",
+    "iceberg_scan": "iceberg",
+    "parquet_scan": "parquet",
+    "read_blob": None,
+    "read_csv": "csv",
+    "read_csv_auto": "csv",
+    "read_json": "json",
+    "read_json_auto": "json",
+    "read_json_objects": "json",
+    "read_json_objects_auto": "json",
+    "read_ndjson": "json",
+    "read_ndjson_auto": "json",
+    "read_ndjson_objects": "json",
+    "read_parquet": "parquet",
+    "read_text": "text",
+    "read_xlsx": "excel",
+    # Databricks
+    "read_files": None,
+    # ClickHouse
+    "gcs": None,
+    "s3": None,
+    "url": None,
+}
+"""Table functions whose first argument names the files that they read, and the format where they tell it."""
 
 _STAGE = re.compile(r"@(?:[\w$\"]+\.)*\"?([\w$%~]+)\"?(/.*)?")
 

@@ -51,13 +51,13 @@ class Queries:
     Args:
         names: The names of the connection.
         read: Gives the relation of a table, and notes that it was read.
-        read_file: The same for a file.
+        read_file: The same for a file, by path and format; None for what the text does not tell.
         perform: Performs a statement that stands where a query may (``WITH x AS (INSERT … RETURNING …)``).
     """
 
     names: Names
     read: Callable[[exp.Table], Relation]
-    read_file: Callable[[str], Relation]
+    read_file: Callable[[str | None, str | None], Relation]
     perform: Callable[[exp.Expr, Ctes], Relation]
 
     def relation(self, node: exp.Expr, ctes: Ctes, parent: Scope | None = None) -> Relation:
@@ -103,11 +103,23 @@ class Queries:
         indirect: list[Sources] = []
         for source, join in entries:
             alias, relation = self._source(source, scope, ctes)
-            scope.sources[alias or f"{UNNAMED}{len(scope.sources)}"] = relation
+            alias = alias or f"{UNNAMED}{len(scope.sources)}"
+            if join is not None:
+                scope.left_out[alias] = self._left_out_of_star(join, relation, scope)
+            scope.sources[alias] = relation
             indirect.append(relation.indirect)
             if join is not None:
                 indirect.append(through(relations.JOIN, self._join_condition(join, scope, ctes)))
         return scope, merge(*indirect)
+
+    def _left_out_of_star(self, join: exp.Join, joined: Relation, scope: Scope) -> frozenset[str]:
+        """Which columns of a joined table ``*`` does not give: they are there already, or only filter."""
+        if join.kind.upper() in {"SEMI", "ANTI"}:
+            return frozenset(joined.columns)
+        if join.method.upper() == "NATURAL":
+            before = {name for relation in scope.sources.values() for name in relation.columns}
+            return frozenset(before & set(joined.columns))
+        return frozenset(self.names.normal(column) for column in join.args.get("using") or [])
 
     def _join_condition(self, join: exp.Join, scope: Scope, ctes: Ctes) -> Sources:
         using = [self.names.normal(column) for column in join.args.get("using") or []]
@@ -167,7 +179,7 @@ class Queries:
         if isinstance(item, exp.Columns):
             item = item.this
         if isinstance(item, exp.Star):
-            star, of = item, list(scope.sources.values())
+            star, of = item, list(scope.in_star())
         elif isinstance(item, exp.Column) and isinstance(item.this, exp.Star):
             star, of = (
                 item.this,
@@ -303,8 +315,9 @@ class Queries:
     def _table_function(self, node: exp.Expr, scope: Scope, ctes: Ctes) -> tuple[str, Relation]:
         name = function_name(node)
         if name in FILE_FUNCTIONS:
-            relations = [self.read_file(path) for path in file_arguments(node)]
-            return name, functools.reduce(Relation.beside, relations) if relations else Relation()
+            paths: list[str | None] = [*file_arguments(node)]
+            relations = [self.read_file(path, FILE_FUNCTIONS[name]) for path in paths or [None]]
+            return name, functools.reduce(Relation.beside, relations)
         return name, self._function(node, scope, ctes)
 
     def _pivoted(self, pivot: exp.Pivot, relation: Relation, ctes: Ctes) -> Relation:

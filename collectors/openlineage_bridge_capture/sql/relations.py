@@ -72,6 +72,26 @@ def _compose(outer: Transformation, inner: Transformation) -> Transformation:
 
 
 @attrs.frozen
+class Origin:
+    """Where the rows of a table came from.
+
+    Args:
+        tables: The tables and files that they were made of.
+        complete: Whether these are all there were: no data frame, parameter or stream brought any.
+    """
+
+    tables: frozenset[Table] = frozenset()
+    complete: bool = True
+
+    def with_(self, other: Origin) -> Origin:
+        """Of rows of both origins."""
+        return Origin(self.tables | other.tables, self.complete and other.complete)
+
+
+NOWHERE = Origin()
+
+
+@attrs.frozen
 class Relation:
     """What a table or query gives to whoever selects from it.
 
@@ -82,6 +102,7 @@ class Relation:
         anything: What any other column is made of, e.g. those of an ``UNNEST``.
         indirect: What the choice, order and number of the rows depends on (columnLineage 1-2-0: ``dataset``).
         types: Types of columns as far as they are known.
+        origin: Which tables its rows came from, once a table was filled with them.
     """
 
     columns: Mapping[str, Sources] = attrs.field(factory=dict)
@@ -89,6 +110,7 @@ class Relation:
     anything: Sources = attrs.field(factory=dict)
     indirect: Sources = attrs.field(factory=dict)
     types: Mapping[str, str] = attrs.field(factory=dict)
+    origin: Origin = attrs.field(factory=lambda: NOWHERE)
 
     def column(self, name: str) -> Sources | None:
         """What the column is made of; None when the relation has no such column or nobody can tell."""
@@ -106,7 +128,11 @@ class Relation:
     @property
     def complete(self) -> bool:
         """Whether every column is known by name."""
-        return not (self.rest or self.anything) and not any(name.startswith(UNNAMED) for name in self.columns)
+        return (
+            bool(self.columns)
+            and not (self.rest or self.anything)
+            and not any(name.startswith(UNNAMED) for name in self.columns)
+        )
 
     def renamed(self, names: Iterable[str]) -> Relation:
         """The same columns, the first of them under these names: ``AS t(a, b)``; names take the place of unknown ones."""
@@ -144,4 +170,5 @@ class Relation:
             anything=merge(self.anything, other.anything),
             indirect=merge(self.indirect, other.indirect),
             types={**other.types, **self.types},
+            origin=self.origin.with_(other.origin),
         )

@@ -17,6 +17,7 @@ from openlineage_bridge_capture.sql.changes import Changes
 from openlineage_bridge_capture.sql.columns import Scope
 from openlineage_bridge_capture.sql.effects import Effects
 from openlineage_bridge_capture.sql.functions import file_arguments, is_stage, stage_path
+from openlineage_bridge_capture.sql.locations import file_format, locations
 from openlineage_bridge_capture.sql.queries import Ctes, Queries
 from openlineage_bridge_capture.sql.relations import (
     FILTER,
@@ -47,7 +48,7 @@ class Performer:
         self._transfers = Transfers(names, effects, self.queries, self._resolve)
 
     def perform(self, node: exp.Expr, ctes: Ctes) -> Relation:
-        """Perform one statement; the relation is what a query or ``RETURNING`` gives."""
+        """Perform a statement, or a part of one; the relation is what a query or ``RETURNING`` gives."""
         if isinstance(node, exp.Query):
             return self._query(node, ctes)
         handle = self._HANDLERS.get(type(node))
@@ -84,6 +85,19 @@ class Performer:
             relation = relation.renamed([self.names.normal(_identifier(column)) for column in columns])
             self.effects.create(target, relation, replace=replace, certain=certain)
             self._fill_target_of_view(node, relation)
+        self._locate(node, target)
+
+    def _locate(self, node: exp.Create, target: Table) -> None:
+        """Note where an external table, or one with a location of its own, keeps its data."""
+        output, properties = self.effects.outputs.get(target), node.args.get("properties")
+        if output is None or properties is None:
+            return
+        paths = [
+            stage_path(path, self.effects.stages) if path[:1] == "@" else path
+            for path in locations(properties)
+        ]
+        output.locations = tuple(self.names.file(path) for path in paths if path)
+        output.file_format = file_format(properties) if output.locations else None
 
     def _content(self, node: exp.Create, ctes: Ctes) -> Relation | None:
         """What a new table holds: a query, another table's rows, files; None when it starts empty."""
@@ -124,7 +138,8 @@ class Performer:
         if like is None:
             return self._schema(column for column in columns if isinstance(column, exp.ColumnDef))
         model = self._resolve(like.this)
-        return self.effects.schemas.get(model) if model is not None else None
+        known = self.effects.columns_of(model) if model is not None else None
+        return dict(known) if known else None
 
     def _declare(
         self, target: Table, schema: dict[str, str | None] | None, *, replace: bool, certain: bool
@@ -133,7 +148,7 @@ class Performer:
             self.effects.declare(target, schema, replace=replace, certain=certain)
         elif certain:
             # Relation() would be a table that is known to have no columns.
-            self.effects.create(target, Relation(rest=((EMPTY,),)), replace=replace, certain=True)
+            self.effects.create_empty(target, Relation(rest=((EMPTY,),)), replace=replace)
 
     def _schema(self, definitions: Iterable[exp.ColumnDef]) -> dict[str, str | None]:
         return {
@@ -163,7 +178,7 @@ class Performer:
         """``INSERT OVERWRITE DIRECTORY 'path'`` and ClickHouse's ``INSERT INTO FUNCTION s3('path')``."""
         paths = [place.this.name] if isinstance(place, exp.Directory) else list(file_arguments(place))
         for path in paths:
-            self.effects.overwrite(self.names.file(path), relation)
+            self.effects.overwrite(self.effects.file(self.names.file(path)), relation)
         return relation
 
     def _insert_many(self, node: exp.MultitableInserts, ctes: Ctes) -> None:
@@ -202,7 +217,7 @@ class Performer:
         """The inserted columns under the names of the target's: the list if there is one, else its known columns."""
         wanted = [self.names.normal(_identifier(column)) for column in columns]
         if not wanted and not by_name:
-            wanted = list(self.effects.schemas.get(target, ()))
+            wanted = list(self.effects.columns_of(target) or ())
         if relation.rest or not wanted:
             return relation
         return relation.renamed(wanted[: len(relation.columns)])
@@ -228,6 +243,8 @@ class Performer:
     def _refresh(self, node: exp.Refresh, _ctes: Ctes) -> None:
         target = self._resolve(node.this) if "VIEW" in node.text("kind") else None
         if target is not None:
+            # What the view selects was said when it was made.
+            self.effects.read_elsewhere()
             self.effects.change(target, Relation())
 
     def _drop(self, node: exp.Drop, _ctes: Ctes) -> None:
@@ -276,12 +293,20 @@ class Performer:
     def _read(self, named: exp.Table) -> Relation:
         if is_stage(named.this):
             path = stage_path(named.this.name, self.effects.stages)
-            return self._read_file(path) if path else Relation()
+            return self._read_file(path) if path else self._read_elsewhere()
         target = self._resolve(named)
-        return self.effects.read(target) if target is not None else Relation()
+        if target is None:
+            return self._read_elsewhere() if self.names.is_data_frame(named) else Relation()
+        return self.effects.read(target)
 
-    def _read_file(self, path: str) -> Relation:
-        return self.effects.read(self.names.file(path))
+    def _read_elsewhere(self) -> Relation:
+        self.effects.read_elsewhere()
+        return Relation()
+
+    def _read_file(self, path: str | None, file_format: str | None = None) -> Relation:
+        if path is None:
+            return self._read_elsewhere()
+        return self.effects.read(self.effects.file(self.names.file(path), file_format))
 
     def _resolve(self, named: exp.Table) -> Table | None:
         """The table a name means here: a temporary one of this run hides one of the database."""
@@ -292,7 +317,10 @@ class Performer:
         unqualified = not named.args.get("db")
         if self.names.is_temporary_schema(named) or (unqualified and temporary in self.effects.relations):
             return temporary
-        return self.names.resolve(named)
+        found = self.names.resolve(named)
+        if found is not None and self.names.is_file(named):
+            self.effects.file(found, named.db.lower() or None)
+        return found
 
     def _created_table(self, named: exp.Table, *, temporary: bool) -> Table | None:
         if temporary or self.names.is_temporary_schema(named):

@@ -43,12 +43,15 @@ PATH_FORMATS = frozenset({"avro", "binaryfile", "csv", "delta", "json", "orc", "
 INTROSPECTION_TABLES = frozenset(
     {"sqlite_master", "sqlite_schema", "sqlite_temp_master", "sqlite_temp_schema", "sqlite_sequence"}
 )
+DATA_FRAME = "__duckdb_source_"
+"""How DuckDB's Python layer calls a data frame."""
+
 INTROSPECTION_PREFIXES = {
-    "duckdb": ("duckdb_", "pragma_", "__duckdb_source_", "pg_"),
+    "duckdb": ("duckdb_", "pragma_", DATA_FRAME, "pg_"),
     "postgres": ("pg_",),
     "redshift": ("pg_", "stl_", "svv_", "stv_"),
 }
-"""Unqualified names that ask the database about itself (and what DuckDB's Python layer calls data frames)."""
+"""Unqualified names that ask the database about itself, and data frames."""
 
 TEMPORARY_SCHEMAS = frozenset({"temp", "pg_temp", "tempdb"})
 
@@ -95,6 +98,17 @@ class Names:
             return name
         return name.upper() if self.strategy is NormalizationStrategy.UPPERCASE else name.lower()
 
+    def column(self, name: str) -> str:
+        """A column's name as a catalog has it, as ``normal`` gives the same column of a statement."""
+        if self.dialect in CASE_KEPT:
+            return self.spelling.setdefault(name.lower(), name)
+        return name.lower() if self.strategy is NormalizationStrategy.CASE_INSENSITIVE else name
+
+    def is_data_frame(self, table: exp.Table) -> bool:
+        """Whether this is no table of any database: a data frame of the process and the like."""
+        name = table.name.lower()
+        return not table.args.get("db") and (name in self.ephemeral or name.startswith(DATA_FRAME))
+
     def _place(self, identifier: exp.Expr | None) -> str:
         """A part of a table's name."""
         if self.dialect in CASE_SENSITIVE_TABLES and isinstance(identifier, exp.Expr):
@@ -106,6 +120,10 @@ class Names:
         inner = table.this
         if isinstance(inner, exp.DynamicIdentifier) and isinstance(inner.this, exp.Literal):
             return exp.to_table(inner.this.name, dialect=self.dialect)
+        if isinstance(inner, exp.Dot) and self.dialect == "tsql":
+            # server.database.schema.table: the parser has the last two in one.
+            parts = {"this": inner.expression, "db": inner.this or None, "catalog": table.args.get("db")}
+            return exp.Table(**parts, server=table.args.get("catalog"), alias=table.args.get("alias"))
         if isinstance(inner, exp.Parameter) and self.dialect == "tsql":
             return exp.Table(this=exp.to_identifier(f"@{inner.name}"))
         return table
@@ -146,10 +164,17 @@ class Names:
         if not name or self._says_nothing_of_data(schema, name):
             return None
         if schema and not catalog and schema in self.catalogs:
-            catalog, schema = schema, "main"
+            catalog, schema = schema, self.catalogs[schema].schema
         if catalog and not schema and self.dialect == "snowflake":
             schema = "PUBLIC"
-        return self._qualified(catalog or self.catalog, schema or self.schema, name)
+        found = self._qualified(catalog or self.catalog, schema or self.schema, name)
+        server = table.args.get("server")
+        return self._on_linked_server(server, found) if server is not None else found
+
+    def _on_linked_server(self, server: exp.Expr, table: Table) -> Table:
+        """A table of a linked server, which mostly is called as its host is; only the server knows for certain."""
+        scheme = self.namespace.partition("://")[0]
+        return Table(f"{scheme}://{server.name.lower()}", table.name)
 
     def use(self, target: exp.Table, kind: str = "") -> None:
         """``USE``: from here on unqualified names mean this place.
@@ -162,7 +187,7 @@ class Names:
         if outer:
             self.catalog, self.schema = outer, inner
         elif inner in self.catalogs:
-            self.catalog, self.schema = inner, "main"
+            self.catalog, self.schema = inner, self.catalogs[inner].schema
         elif kind == "SCHEMA" or (kind != "CATALOG" and self.dialect not in DATABASE_FIRST):
             self.schema = inner
         else:
@@ -173,7 +198,8 @@ class Names:
         known = self.catalogs.get(catalog.lower()) if catalog else None
         namespace = known.namespace if known else self.namespace
         place = known.name if known else catalog
-        if namespace == IN_MEMORY or self.dialect == "duckdb":
+        foreign = known is not None and not namespace.startswith("duckdb:")
+        if namespace == IN_MEMORY or (self.dialect == "duckdb" and not foreign):
             # DuckDB compares names without case; so does everyone who names the same file.
             place = place.lower() if place else place
         return Table(namespace, ".".join(part for part in (place, schema, name) if part))

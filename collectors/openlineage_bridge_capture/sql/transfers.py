@@ -51,25 +51,30 @@ class Transfers:
         """BigQuery's ``EXPORT DATA OPTIONS (uri = …) AS SELECT …``."""
         relation = self.queries.relation(node.this, ctes)
         for path in _option(node.args.get("options"), "uri"):
-            self.effects.overwrite(self.names.file(path), relation)
+            self.effects.overwrite(self.effects.file(self.names.file(path)), relation)
 
     def load(self, node: exp.LoadData, _ctes: Ctes) -> None:
         """BigQuery's ``LOAD DATA INTO t FROM FILES (uris = […])`` and Hive's ``LOAD DATA INPATH``."""
         path = node.args.get("inpath")
         paths = [path.name] if path is not None else _option(node.args.get("files"), "uris")
         named, columns = _target(node.this)
-        self._load(named, columns, [self.effects.read(self.names.file(path)) for path in paths])
+        self._load(
+            named, columns, [self.effects.read(self.effects.file(self.names.file(path))) for path in paths]
+        )
 
     def _source(self, place: exp.Expr, ctes: Ctes) -> Relation:
         if isinstance(place, exp.Subquery):
             return self.queries.relation(_unwrapped(place), ctes)
         path = self._path(place)
-        return self.effects.read(self.names.file(path)) if path else Relation()
+        if path:
+            return self.effects.read(self.effects.file(self.names.file(path)))
+        self.effects.read_elsewhere()
+        return Relation()
 
     def _write(self, place: exp.Expr, relation: Relation) -> None:
         path = self._path(place)
         if path:
-            self.effects.overwrite(self.names.file(path), relation)
+            self.effects.overwrite(self.effects.file(self.names.file(path)), relation)
 
     def _path(self, place: exp.Expr) -> str | None:
         inner = place.this if isinstance(place, exp.Table) else place
@@ -80,7 +85,7 @@ class Transfers:
         if target is None:
             return
         wanted = [self.names.normal(_identifier(column)) for column in columns]
-        wanted = wanted or list(self.effects.schemas.get(target, ()))
+        wanted = wanted or list(self.effects.columns_of(target) or ())
         by_position = all(each.columns and not each.rest for each in relations)
         if by_position:
             made_of = {n: s for each in relations for n, s in each.renamed(wanted).columns.items()}
