@@ -8,8 +8,13 @@ from typing import Any
 
 from openlineage.client.client import OpenLineageClient
 from openlineage.client.event_v2 import DatasetEvent, JobEvent, RunEvent
+from openlineage.client.transport.http import HttpTransport
 
-from openlineage_bridge_capture.settings import URL_KEY, configured, typed_transport
+from openlineage_bridge_capture.settings import URL_KEY, configured, spooled, typed_transport
+
+# Not when they are needed: that is on the emitter's thread, and a process that is forked meanwhile has half a module.
+from openlineage_bridge_capture.spool.default import SpooledHttpTransport
+from openlineage_bridge_capture.spool.transport import SpoolTransport
 
 Event = RunEvent | JobEvent | DatasetEvent
 
@@ -25,22 +30,44 @@ class NotConfiguredError(RuntimeError):
 
 
 def background_client() -> OpenLineageClient:
-    """A client with the user's own settings, retries included: patience costs nothing off the user's thread.
+    """A client with the user's own settings, and the spool before HTTP.
+
+    ``http`` and ``async_http``, by ``OPENLINEAGE_URL`` or a transport section, become the spool with the same settings,
+    unless ``OPENLINEAGE_BRIDGE_SPOOL=off``: then they are as configured, retries included, because patience costs
+    nothing off the user's thread. Every other transport is the user's own choice and stays what it is.
 
     Raises:
         NotConfiguredError: The client would fall back to printing events.
     """
     if not configured():
         raise NotConfiguredError(NotConfiguredError.__doc__)
-    return OpenLineageClient()
+    return spooling_client() if spooled() else OpenLineageClient()
+
+
+def spooling_client() -> OpenLineageClient:
+    """A client as configured, whose HTTP transport, if that is what it has, sends from the spool."""
+    # async_http starts a thread that would never be used; its settings have the names of http's.
+    as_http = {"transport": {"type": "http"}} if typed_transport() == "async_http" else None
+    client = OpenLineageClient(config=as_http)
+    # Not a subclass, which somebody wrote to send in another way.
+    if type(client.transport) is HttpTransport:
+        client.transport = SpooledHttpTransport(client.transport, client.config.transport or {})
+    return client
+
+
+def spool_of(client: OpenLineageClient) -> SpoolTransport | SpooledHttpTransport | None:
+    """The client's transport, where it is one that spools."""
+    transport = client.transport
+    return transport if isinstance(transport, (SpoolTransport, SpooledHttpTransport)) else None
 
 
 def send(event: Event) -> None:
     """Emit one event now, on this thread, within about ``2 * (1 + retries) * SEND_TIMEOUT`` seconds.
 
     For callers that keep a cursor and try again later (Dagster's sensor). HTTP transports get the short timeout and
-    few retries above whatever the user configured, and ``async_http`` becomes ``http``, because it would hide failures;
-    other transports keep their own bounds.
+    few retries above whatever the user configured, and ``async_http`` becomes ``http``, because it would hide failures.
+    They are not spooled: the caller's own log outlives a container's disk. Other transports keep their own bounds; with
+    the spool transport, where that was chosen by name, an event has got through once it is in its file.
 
     Raises:
         NotConfiguredError: No backend is configured.

@@ -1,7 +1,11 @@
 """A bounded background thread between the user's code and the OpenLineage client.
 
-The caller hands over a function that builds the event; building, serialising and sending happen on the thread.
-Handing over never blocks, never raises and drops (counted, said once) when the queue is full.
+The caller hands over a function that builds the event; building (which parses SQL), serialising and the append to the spool,
+or sending where nothing is spooled, happen on the thread. Handing over never blocks, never raises and drops (counted, said
+once) when the queue is full.
+
+What dies with a process that is killed is therefore what was handed over and not built yet: the events of some milliseconds,
+or of the half second that the client's modules take to be imported for the process's first. From then on the spool has it.
 
 Life cycle: the thread starts with the first event, is a daemon, and ends with ``close``; after a fork the child begins
 with an empty queue and no thread, because what was queued before is the parent's to send. At exit everything is bounded
@@ -16,6 +20,7 @@ import multiprocessing
 import multiprocessing.util
 import os
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterable
 from queue import SimpleQueue
@@ -23,7 +28,7 @@ from queue import SimpleQueue
 from openlineage.client.client import OpenLineageClient
 
 from openlineage_bridge_capture import log
-from openlineage_bridge_capture.client import Event, NotConfiguredError, background_client
+from openlineage_bridge_capture.client import Event, NotConfiguredError, background_client, spool_of
 
 __all__ = ["Emitter", "Event", "emitter"]
 
@@ -39,11 +44,15 @@ Build = Callable[[], Event | Iterable[Event] | None]
 
 
 class _Marker:
-    """A place in the queue: ``reached`` is set once everything before it was dealt with."""
+    """A place in the queue: ``reached`` is set once everything before it was dealt with.
 
-    def __init__(self, *, close_within: float | None = None) -> None:
+    ``delivered`` says then whether the transport, which was closed, had nothing left.
+    """
+
+    def __init__(self, *, close_by: float | None = None) -> None:
         self.reached = threading.Event()
-        self.close_within = close_within
+        self.close_by = close_by
+        self.delivered = True
 
 
 class Emitter:
@@ -88,9 +97,10 @@ class Emitter:
             )
 
     def flush(self, timeout: float) -> bool:
-        """Wait until everything handed over so far was sent or given up, at most ``timeout`` seconds.
+        """Wait until everything handed over so far was sent or given up, at most ``timeout`` seconds in all.
 
         Once a flush has run out of time the circuit is open: later flushes return at once until an event gets through.
+        The spool has a circuit of its own; what waits there is safe, and is sent by this process or a later one.
 
         Returns:
             Whether nothing is left waiting of what was handed over before.
@@ -99,21 +109,27 @@ class Emitter:
             return self._queue.empty()
         if self._circuit_open:
             return False
-        return self._wait_for(_Marker(), timeout)
+        until = time.monotonic() + timeout
+        return self._wait_for(_Marker(), timeout) and self._flush_spool(until)
+
+    def _flush_spool(self, until: float) -> bool:
+        client = self._client
+        spool = spool_of(client) if client is not None else None
+        return spool is None or spool.flush(max(0.0, until - time.monotonic()))
 
     def close(self, timeout: float = EXIT_TIMEOUT) -> bool:
         """Flush, close the client and end the thread, all within ``timeout`` seconds; the next event begins anew.
 
         Returns:
-            Whether everything handed over before was sent or given up in time.
+            Whether everything handed over before was sent or given up in time; what the spool keeps was not.
         """
         if not self._running():
             return self._queue.empty()
-        marker = _Marker(close_within=timeout)
+        marker = _Marker(close_by=time.monotonic() + timeout)
         if self._circuit_open:
             self._queue.put(marker)
             return False
-        return self._wait_for(marker, timeout)
+        return self._wait_for(marker, timeout) and marker.delivered
 
     def _running(self) -> bool:
         thread = self._thread
@@ -166,8 +182,9 @@ class Emitter:
                 self._build_and_send(work)
                 continue
             ends = False
-            if work.close_within is not None:
-                self._disconnect(work.close_within)
+            if work.close_by is not None:
+                # A little earlier than the one who waits gives up.
+                work.delivered = self._disconnect(max(0.0, 0.9 * (work.close_by - time.monotonic())))
                 ends = self._may_end()
             work.reached.set()
             if ends:
@@ -210,13 +227,13 @@ class Emitter:
             self.sent += 1
             self._circuit_open = False
 
-    def _disconnect(self, timeout: float) -> None:
+    def _disconnect(self, timeout: float) -> bool:
         client, self._client = self._client, None
         try:
-            if client is not None:
-                client.close(timeout)
+            return client is None or client.close(timeout) is not False
         except Exception:
             log.logger.debug("Could not close the OpenLineage client", exc_info=True)
+            return False
 
 
 _emitters: weakref.WeakSet[Emitter] = weakref.WeakSet()
@@ -231,6 +248,7 @@ def emitter() -> Emitter:
         with _creating:
             if _the_emitter is None:
                 created = Emitter()
+                # After the spool, which registered when it was imported: so this one comes first at exit.
                 atexit.register(created.close)
                 _the_emitter = created
     return _the_emitter

@@ -12,6 +12,14 @@ TYPE_KEY = "OPENLINEAGE__TRANSPORT__TYPE"
 TRANSPORT_KEY = "OPENLINEAGE__TRANSPORT"
 URL_KEY = "OPENLINEAGE_URL"
 
+SPOOL_KEY = "OPENLINEAGE_BRIDGE_SPOOL"
+"""``off`` sends events directly where they would go through the spool, which is the default for HTTP."""
+
+SPOOL_FOLDER_KEY = "OPENLINEAGE_BRIDGE_SPOOL_FOLDER"
+"""Where the spool's files lie, instead of below the user's state folder; must be on a local file system."""
+
+OFF = frozenset({"off", "false", "no", "0"})
+
 
 def configured() -> bool:
     """Whether the user configured an OpenLineage backend, by any of the client's own means.
@@ -23,6 +31,11 @@ def configured() -> bool:
     if os.environ.get("OPENLINEAGE_DISABLED", "").strip().lower() == "true":
         return False
     return bool(typed_transport() or os.environ.get(URL_KEY))
+
+
+def spooled() -> bool:
+    """Whether events that go to an HTTP backend are to be spooled, which the user may have switched off."""
+    return os.environ.get(SPOOL_KEY, "").strip().lower() not in OFF
 
 
 def typed_transport() -> str | None:
@@ -49,8 +62,9 @@ def _config_file() -> dict[str, Any]:
 def _config_paths() -> list[Path]:
     """Where the client looks, in its order (openlineage-python, ``OpenLineageClient._find_yaml_config_path``)."""
     named = os.environ.get("OPENLINEAGE_CONFIG")
-    places = [Path("openlineage.yml"), Path("~/.openlineage/openlineage.yml")]
-    return [path.expanduser() for path in ([Path(named)] if named else []) + places]
+    places = ([named] if named else []) + ["openlineage.yml", "~/.openlineage/openlineage.yml"]
+    # Unlike pathlib's, this one does not raise for a user without a home, as in a container.
+    return [Path(os.path.expanduser(place)) for place in places]  # noqa: PTH111
 
 
 def _parsed(text: str) -> dict[str, Any]:

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import attrs
 
-from openlineage_bridge_prefect.parameters import without_passwords
+from openlineage_bridge_capture import uris
 
-DATABASES: dict[str, tuple[str, int | None]] = {
-    "postgres": ("postgres", 5432),
-    "postgresql": ("postgres", 5432),
-    "redshift": ("redshift", 5439),
-    "mysql": ("mysql", 3306),
-    "mssql": ("mssql", 1433),
-    "sqlserver": ("sqlserver", 1433),
-    "oracle": ("oracle", 1521),
-    "trino": ("trino", 8080),
-    "snowflake": ("snowflake", None),
-}
-"""Scheme of an asset key → scheme of the namespace and default port; the path becomes a dotted name."""
+_OPTIONS = re.compile(r"[?;]")
 
 ROW_COUNTS = ("row_count", "rows", "rowCount", "num_rows")
 SIZES = ("bytes", "size", "size_bytes")
@@ -83,20 +72,16 @@ def _context(task_run_id: UUID) -> Any:
 
 
 def identity(key: str) -> tuple[str, str]:
-    """Namespace and name of the dataset that an asset key (a URI) means."""
-    parts = urlsplit(without_passwords(key))
-    path = parts.path.strip("/")
-    if parts.scheme == "file":
-        return "file", parts.path or key
-    if parts.scheme == "bigquery":
-        return "bigquery", ".".join(filter(None, [parts.netloc, *path.split("/")])) or key
-    if parts.scheme in DATABASES:
-        return _database_namespace(parts.scheme, parts.netloc), ".".join(path.split("/")) or key
-    return f"{parts.scheme}://{parts.netloc}", path or "/"
+    """Namespace and name of the dataset that an asset key means.
 
-
-def _database_namespace(scheme: str, authority: str) -> str:
-    name, port = DATABASES[scheme]
-    # A user name says who reads, not what is read.
-    host = authority.rpartition("@")[2]
-    return f"{name}://{host}" if port is None or ":" in host else f"{name}://{host}:{port}"
+    A key is an identifier that somebody chose, and only looks like a URI: one that is not the name of a dataset by the
+    specification (``uris``), and not all of one, is the name that it says, below its own scheme and host.
+    """
+    try:
+        return uris.identity(key)
+    except ValueError:
+        scheme, _, rest = key.partition("://")
+        # Whatever may be a user, a password or an option is left out.
+        where = _OPTIONS.split(rest.rpartition("@")[2])[0]
+        authority, _, path = where.partition("/")
+        return f"{scheme}://{authority}", path.strip("/") or "/"

@@ -100,6 +100,7 @@ class Demo:
             "HOME": str(self.folder),
             "PYTHONUSERBASE": site.getuserbase(),
             "OPENLINEAGE_URL": self.url,
+            "OPENLINEAGE_BRIDGE_SPOOL_FOLDER": str(self.folder / "spool"),
             "SHOP_WAREHOUSE": str(self.folder / "warehouse.duckdb"),
             "SHOP_REPORT": str(self.folder / "revenue.csv"),
             "PREFECT_HOME": str(self.folder / "prefect"),

@@ -96,6 +96,32 @@ def test_send_through_a_configured_file_transport(tmp_path, monkeypatch):
     assert json.loads(target.read_text())["job"]["name"] == "job"
 
 
+def test_send_through_the_spool_transport_has_got_through_once_the_event_is_in_its_file(
+    monkeypatch, backend, tmp_path
+):
+    """Chosen by name; a caller with a cursor may move on though the receiver is away, and the event follows."""
+    server = backend("503")
+    section = {"type": "openlineage_bridge_capture.spool.SpoolTransport", "url": server.url}
+    monkeypatch.setenv("OPENLINEAGE__TRANSPORT", json.dumps(section))
+    client.send(EVENT)
+    [waiting] = (tmp_path / "spool").rglob("0*.jsonl")
+    assert "job" == json.loads(waiting.read_text())["job"]["name"]
+    server.mode = "ok"
+    sending = client.spool_of(client._current_sender())
+    assert sending.flush(10)
+    assert ["job"] == server.jobs
+    assert sending.close(5)
+
+
+def test_send_is_not_spooled_by_default(monkeypatch, backend, tmp_path):
+    """The caller's own log outlives a container's disk."""
+    server = backend("ok")
+    monkeypatch.setenv("OPENLINEAGE_URL", server.url)
+    client.send(EVENT)
+    assert ["job"] == server.jobs
+    assert not (tmp_path / "spool").exists()
+
+
 def test_async_http_becomes_http_because_it_would_hide_failures(monkeypatch):
     monkeypatch.setenv("OPENLINEAGE__TRANSPORT__TYPE", "async_http")
     settings = client.bounded_settings()["transport"]

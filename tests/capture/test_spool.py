@@ -21,7 +21,16 @@ from openlineage.client.client import OpenLineageClient
 from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
 
 from openlineage_bridge_capture import log
-from openlineage_bridge_capture.spool import SpoolConfig, SpoolError, SpoolFullError, SpoolTransport, sender
+from openlineage_bridge_capture.spool import (
+    SpoolConfig,
+    SpoolError,
+    SpoolFullError,
+    SpoolTransport,
+    folders,
+    sender,
+)
+from openlineage_bridge_capture.spool.encoding import to_line
+from openlineage_bridge_capture.spool.segments import Appender, Claim
 
 pytestmark = pytest.mark.usefixtures("unconfigured")
 
@@ -153,6 +162,7 @@ def test_events_arrive_in_order_and_leave_nothing_behind(receiver, spool, mode):
 def test_the_client_finds_the_transport_by_its_class_path(receiver, tmp_path, monkeypatch):
     monkeypatch.setenv("OPENLINEAGE__TRANSPORT__TYPE", "openlineage_bridge_capture.spool.SpoolTransport")
     monkeypatch.setenv("OPENLINEAGE__TRANSPORT__URL", receiver.url)
+    monkeypatch.delenv("OPENLINEAGE_BRIDGE_SPOOL_FOLDER")
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     client = OpenLineageClient()
     assert not (tmp_path / "openlineage-bridge").exists()
@@ -292,9 +302,40 @@ def test_at_max_bytes_emit_raises_or_drops_as_told_and_goes_on_once_there_is_roo
     wait_until(taken)
 
 
+def test_a_hundred_dead_processes_are_sent_for_with_few_files_open(receiver, spool, tmp_path, monkeypatch):
+    """Each of them left more than a process goes on with."""
+    monkeypatch.setattr(folders, "CONTINUED_BYTES", 0)
+    monkeypatch.setattr(sender, "ADOPTED_AT_ONCE", 3)
+    transport = spool()
+    most = []
+    take_turn = sender.Sender._turn
+    monkeypatch.setattr(
+        sender.Sender, "_turn", lambda self: (most.append(len(self._adopted)), take_turn(self))[1]
+    )
+    transport.destination.make("http://h")
+    for name in numbered(20):
+        claim = Claim.make(transport.destination.folder)
+        Appender(claim).append(to_line(event(name)))
+        claim.release()
+    assert transport.drain(20)
+    assert sorted(numbered(20)) == sorted(receiver.jobs)
+    assert 3 == max(most)
+    assert transport.close(5)
+    assert ["destination"] == [path.name for path in transport.destination.folder.iterdir()]
+
+
+def test_with_a_hanging_receiver_a_flush_and_the_end_take_the_bound_once(receiver, spool):
+    receiver.mode = "hang"
+    transport = spool(timeout=30, flush_timeout=0.5)
+    emit(transport, "a")
+    began = time.monotonic()
+    assert [False, False, False] == [transport.flush(), transport.flush(), transport.close()]
+    assert time.monotonic() - began < 1.5
+
+
 def test_a_folder_that_cannot_be_written_is_an_error_that_says_what_to_do(spool, tmp_path):
     (tmp_path / "spool").write_text("in the way")
-    with pytest.raises(SpoolError, match="option `folder`"):
+    with pytest.raises(SpoolError, match="OPENLINEAGE_BRIDGE_SPOOL_FOLDER"):
         emit(spool(), "a")
 
 

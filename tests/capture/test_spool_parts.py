@@ -7,6 +7,7 @@ import os
 import threading
 import uuid
 from datetime import UTC, datetime
+from pathlib import Path
 
 import attrs
 import pytest
@@ -16,9 +17,10 @@ from openlineage.client.event_v2 import Dataset, InputDataset, Job, Run, RunEven
 from openlineage.client.facet_v2 import error_message_run, schema_dataset
 from openlineage.client.serde import Serde
 
+from openlineage_bridge_capture.spool import folders
 from openlineage_bridge_capture.spool.config import SpoolConfig
 from openlineage_bridge_capture.spool.encoding import to_line
-from openlineage_bridge_capture.spool.folders import Destination, Quota, without_credentials
+from openlineage_bridge_capture.spool.folders import Destination, Quota, SpoolError, without_credentials
 from openlineage_bridge_capture.spool.receiver import (
     Answer,
     Meaning,
@@ -136,6 +138,49 @@ def test_a_folder_has_one_owner_at_a_time(tmp_path):
     assert taken is not None
     taken.delete()
     assert Claim.take(claim.folder) is None
+
+
+def leave(destination: Destination, *lines: bytes) -> Path:
+    """What a process leaves that dies: its folder, no longer locked."""
+    claim = Claim.make(destination.folder)
+    appender = Appender(claim)
+    for line in lines:
+        appender.append(line)
+    appender.close()
+    claim.release()
+    return claim.folder
+
+
+def test_a_process_goes_on_where_a_dead_one_stopped_after_its_torn_line(tmp_path):
+    """So short processes do not leave a folder each while the receiver is away."""
+    destination = Destination(tmp_path)
+    folder = leave(destination, b"first\n", b'{"torn')
+    claim = destination.claim()
+    appender, backlog = Appender(claim), Backlog(claim)
+    appender.append(b"second\n")
+    read = []
+    while lines := (batch := backlog.peek(10, 1000))[0]:
+        read += lines
+        backlog.commit(batch[1][-1])
+    assert (folder, [b"first", b"second"]) == (claim.folder, read)
+    assert appender.position == backlog.position
+
+
+def test_a_folder_in_which_much_waits_or_that_somebody_owns_is_left_to_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, "CONTINUED_BYTES", 10)
+    destination = Destination(tmp_path)
+    large = leave(destination, b"more than ten bytes\n")
+    alive = Claim.make(tmp_path)
+    own = destination.claim()
+    assert own.folder not in (large, alive.folder)
+    assert [large] == [claim.folder for claim in destination.adopt()]
+
+
+def test_a_user_without_a_home_gets_no_folder_called_tilde(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SpoolError, match="no home"):
+        Destination.of(Path("~/.local/state"), "http://h").make("http://h")
+    assert [] == list(tmp_path.iterdir())
 
 
 def test_a_folder_whose_maker_died_before_it_was_locked_is_removed(tmp_path):

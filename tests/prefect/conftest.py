@@ -62,7 +62,12 @@ def environment(home: Path, events: Path | None = None, **variables: str) -> dic
         "OPENLINEAGE__TRANSPORT__LOG_FILE_PATH": str(events),
         "OPENLINEAGE__TRANSPORT__APPEND": "true",
     }
-    own = {"HOME": str(home), "PREFECT_HOME": str(home), "PREFECT_PLUGINS_ENABLED": "1"}
+    own = {
+        "HOME": str(home),
+        "PREFECT_HOME": str(home),
+        "PREFECT_PLUGINS_ENABLED": "1",
+        "OPENLINEAGE_BRIDGE_SPOOL_FOLDER": str(home / "spool"),
+    }
     return {**inherited, **QUIET, **own, **(transport if events else {}), **variables}
 
 

@@ -11,6 +11,8 @@ import attrs
 from openlineage.client.transport.http import HttpConfig
 from openlineage.client.transport.transport import Config
 
+from openlineage_bridge_capture.settings import SPOOL_FOLDER_KEY
+
 FLUSH_TIMEOUT = 2.0
 MAX_BYTES = 1 << 30
 
@@ -21,9 +23,20 @@ _ENVIRONMENT = {"url": "OPENLINEAGE_URL", "endpoint": "OPENLINEAGE_ENDPOINT"}
 
 
 def default_folder() -> Path:
-    """``$XDG_STATE_HOME`` or ``~/.local/state`` (XDG Base Directory Specification), below our name."""
+    """``$OPENLINEAGE_BRIDGE_SPOOL_FOLDER``, else the place of the XDG Base Directory Specification for state.
+
+    That is ``$XDG_STATE_HOME``, else ``~/.local/state``, and below it our name. A process that has no home gets a path
+    that begins with ``~``; the disk is not looked at here.
+    """
+    if named := os.environ.get(SPOOL_FOLDER_KEY):
+        return _expanded(named)
     state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(state).expanduser() / "openlineage-bridge" / "spool"
+    return _expanded(state) / "openlineage-bridge" / "spool"
+
+
+def _expanded(path: str) -> Path:
+    # Unlike pathlib's, this one does not raise for a user without a home.
+    return Path(os.path.expanduser(path))  # noqa: PTH111
 
 
 @attrs.frozen
@@ -57,15 +70,17 @@ class SpoolConfig(Config):
             RuntimeError: There is no ``url``, neither here nor in ``OPENLINEAGE_URL``.
             ValueError: A value is out of its range.
         """
-        converters: dict[str, Callable[[Any], Any]] = {
-            "folder": lambda value: Path(str(value)).expanduser(),
-            "fsync": _truth,
-            "max_bytes": int,
-            "when_full": str,
-            "flush_timeout": float,
-        }
-        own = {name: convert(params[name]) for name, convert in converters.items() if name in params}
-        return cls(http=HttpConfig.from_dict(_with_environment(params)), **own)
+        return cls.around(HttpConfig.from_dict(_with_environment(params)), params)
+
+    @classmethod
+    def around(cls, http: HttpConfig, params: dict[str, Any]) -> Self:
+        """The settings of a client's ``http`` transport as they are, with our own from the same section.
+
+        Raises:
+            ValueError: A value of ours is out of its range.
+        """
+        own = {name: convert(params[name]) for name, convert in _CONVERTERS.items() if name in params}
+        return cls(http=http, **own)
 
 
 def _with_environment(params: dict[str, Any]) -> dict[str, Any]:
@@ -78,3 +93,13 @@ def _with_environment(params: dict[str, Any]) -> dict[str, Any]:
 
 def _truth(value: Any) -> bool:
     return value if isinstance(value, bool) else str(value).strip().lower() in ("true", "1", "yes", "on")
+
+
+_CONVERTERS: dict[str, Callable[[Any], Any]] = {
+    "folder": lambda value: _expanded(str(value)),
+    "fsync": _truth,
+    "max_bytes": int,
+    "when_full": str,
+    "flush_timeout": float,
+}
+"""Our own settings, which come as strings from the environment."""

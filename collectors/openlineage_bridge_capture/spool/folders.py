@@ -18,9 +18,12 @@ from openlineage_bridge_capture.spool.segments import Claim, segment_numbers, se
 REJECTED = "rejected.jsonl"
 DESTINATION = "destination"
 
+CONTINUED_BYTES = 1 << 20
+"""A new process goes on writing where a dead one stopped, if no more than this lies there: a request or two."""
+
 
 class SpoolError(OSError):
-    """An event could not be spooled: the folder cannot be written. Name another with the option ``folder``."""
+    """An event could not be spooled: the folder cannot be written; ``OPENLINEAGE_BRIDGE_SPOOL_FOLDER`` names another."""
 
 
 class SpoolFullError(SpoolError):
@@ -66,8 +69,10 @@ class Destination:
         """Make the folder, for the owner's eyes only, and note for people whose it is.
 
         Raises:
-            OSError: The file system does not let us.
+            OSError: The file system does not let us, or the user has no home for it to be in.
         """
+        if self.folder.parts[:1] == ("~",):
+            raise SpoolError("this user has no home folder")
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         note = self.folder / DESTINATION
         if not note.exists():
@@ -88,6 +93,20 @@ class Destination:
         except FileNotFoundError:
             return []
 
+    def claim(self) -> Claim:
+        """A folder for this process to write in: one that a dead process left, if little is in it, else a new one.
+
+        So a thousand short processes leave some folders while the receiver is away, and not a thousand.
+
+        Raises:
+            OSError: The file system does not let us.
+        """
+        for claim in self.adopt():
+            if segment_numbers(claim.folder) and _used(claim.folder) <= CONTINUED_BYTES:
+                return claim
+            claim.release()
+        return Claim.make(self.folder)
+
     def adopt(self) -> Iterator[Claim]:
         """Claim what dead processes left, the oldest first."""
         for folder in self.writers():
@@ -96,8 +115,7 @@ class Destination:
 
     def used(self) -> int:
         """Bytes of all files; what vanishes while we look does not count."""
-        # Unlike pathlib's, os.walk passes over folders that other processes delete meanwhile.
-        return sum(_size(Path(top, name)) for top, _, names in os.walk(self.folder) for name in names)
+        return _used(self.folder)
 
     def waiting(self) -> list[Waiting]:
         """What each writer still has to send."""
@@ -195,6 +213,11 @@ def _alive(folder: Path) -> bool:
     if claim is not None:
         claim.release()
     return claim is None
+
+
+def _used(folder: Path) -> int:
+    # Unlike pathlib's, os.walk passes over folders that other processes delete meanwhile.
+    return sum(_size(Path(top, name)) for top, _, names in os.walk(folder) for name in names)
 
 
 def _size(path: Path) -> int:

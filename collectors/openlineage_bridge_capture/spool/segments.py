@@ -132,7 +132,8 @@ class Appender:
         self._folder = claim.folder
         self._segment_bytes = segment_bytes
         self._fsync = fsync
-        self._number = 0
+        # After what a dead process left there, the last line of which may be torn.
+        self._number = max(segment_numbers(claim.folder), default=0)
         self._size = 0
         self._descriptor = -1
         self._next_segment()

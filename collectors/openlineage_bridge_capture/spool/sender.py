@@ -7,6 +7,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from itertools import islice
 from queue import Empty, SimpleQueue
 
 import attrs
@@ -24,6 +25,9 @@ LINGER = 0.05
 ADOPTION_INTERVAL = 30.0
 """Seconds between looks for what processes left that ended meanwhile."""
 
+ADOPTED_AT_ONCE = 16
+"""Folders of dead processes that are sent at a time: each is an open file of the user's process."""
+
 BACK_OFF_FIRST, BACK_OFF_MOST = 0.5, 60.0
 FAILURES_TO_OPEN = 3
 """After so many failures in a row nobody waits for a flush any more, until an event gets through."""
@@ -40,19 +44,21 @@ def back_off(failures: int, chance: float) -> float:
     return most * (0.5 + chance / 2)
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Marker:
     """Somebody waits until sending has come this far.
 
     Args:
         until: The place in our own segments.
-        all: Whether what was adopted counts too.
-        reached: Set once it has.
+        all: Whether what dead processes left counts too; who wants that is patient, whatever fails meanwhile.
+        reached: Whether it has.
+        answered: Set once it has, or once waiting has become pointless.
     """
 
     until: Position
     all: bool = False
-    reached: threading.Event = attrs.field(factory=threading.Event)
+    reached: bool = False
+    answered: threading.Event = attrs.field(factory=threading.Event)
 
 
 class Sender:
@@ -74,6 +80,7 @@ class Sender:
         self._ended = ended
         self._adopted: list[Backlog] = []
         self._adopt_at = 0.0
+        self._more_to_adopt = False
         # SimpleQueue.put can be called again while it runs, by a signal handler (Python's manual).
         self._messages: SimpleQueue[Marker | None] = SimpleQueue()
         self._markers: list[Marker] = []
@@ -94,14 +101,13 @@ class Sender:
             self._messages.put(None)
 
     def wait_for(self, marker: Marker, timeout: float) -> bool:
-        """Wait until sending has come to the marker, unless the circuit is open; whether it has."""
+        """Wait until sending has come to the marker, at most until the circuit opens; whether it has."""
         self._messages.put(marker)
         if not self.thread.is_alive():
             return False
-        if marker.reached.wait(0.0 if self.circuit_open else timeout):
-            return True
-        self._timed_out = True
-        return False
+        if not marker.answered.wait(0.0 if self.circuit_open and not marker.all else timeout):
+            self._timed_out = True
+        return marker.reached
 
     def stop(self) -> None:
         """End after the request on the way, if any."""
@@ -157,6 +163,8 @@ class Sender:
         if message is None:
             return
         self._markers.append(message)
+        if message.all:
+            self._adopt_at = 0.0
         # Somebody waits: worth one attempt before its time, unless several have failed already.
         if not self.circuit_open:
             self._retry_at = 0.0
@@ -164,7 +172,9 @@ class Sender:
     def _adopt_when_due(self) -> None:
         if time.monotonic() >= self._adopt_at:
             self._adopt_at = time.monotonic() + ADOPTION_INTERVAL
-            self._adopted += map(Backlog, self._destination.adopt())
+            found = islice(self._destination.adopt(), ADOPTED_AT_ONCE - len(self._adopted))
+            self._adopted += map(Backlog, found)
+            self._more_to_adopt = len(self._adopted) == ADOPTED_AT_ONCE
 
     def _turn(self) -> bool:
         """Send one request from our own events and one from each that was adopted; whether anything was sent."""
@@ -177,6 +187,8 @@ class Sender:
             elif not self._failures:
                 self._adopted.remove(backlog)
                 backlog.claim.delete()
+                if self._more_to_adopt:
+                    self._adopt_at = 0.0
         return sent
 
     def _send_some(self, backlog: Backlog) -> bool:
@@ -216,13 +228,12 @@ class Sender:
         )
 
     def _tell_markers(self) -> None:
-        empty = not self._adopted
-        reached = [
-            each for each in self._markers if each.until <= self._own.position and (empty or not each.all)
-        ]
-        for marker in reached:
-            self._markers.remove(marker)
-            marker.reached.set()
+        empty = not self._adopted and not self._more_to_adopt
+        for marker in list(self._markers):
+            marker.reached = marker.until <= self._own.position and (empty or not marker.all)
+            if marker.reached or (self.circuit_open and not marker.all):
+                self._markers.remove(marker)
+                marker.answered.set()
 
     def _end(self) -> None:
         """Give up what was claimed; a folder in which nothing is left goes away."""

@@ -28,6 +28,9 @@ from openlineage_bridge_capture.spool.receiver import Receiver
 from openlineage_bridge_capture.spool.segments import SEGMENT_BYTES, Appender, Claim
 from openlineage_bridge_capture.spool.sender import Marker, Sender
 
+ABORT_WAIT = 0.2
+"""Seconds that ``close`` waits for the thread when sending has been found pointless; it needs them only in a request."""
+
 
 class Session:
     """One claimed folder, who appends to it and who sends from it: what a transport has between two ``close``.
@@ -39,9 +42,8 @@ class Session:
     def __init__(self, config: SpoolConfig, destination: Destination) -> None:
         receiver = Receiver(config.http)
         destination.make(receiver.url)
-        segment_bytes = max(1, min(SEGMENT_BYTES, config.max_bytes // 8))
-        self._claim = Claim.make(destination.folder)
-        self.appender = Appender(self._claim, fsync=config.fsync, segment_bytes=segment_bytes)
+        self._claim = destination.claim()
+        self.appender = _appender(self._claim, config)
         self.sender = Sender(self._claim, destination, receiver, self._forget)
         self._started = False
         _sessions.add(self)
@@ -67,7 +69,9 @@ class Session:
             self._forget()
             return False
         self.sender.stop()
-        self.sender.thread.join(max(0.0, until - time.monotonic()))
+        left = max(0.0, until - time.monotonic())
+        # A request to a receiver that hangs would take all of it, after the flush has taken as much.
+        self.sender.thread.join(min(left, ABORT_WAIT) if self.sender.circuit_open else left)
         return done
 
     def abandon(self) -> None:
@@ -77,6 +81,15 @@ class Session:
 
     def _forget(self) -> None:
         _sessions.discard(self)
+
+
+def _appender(claim: Claim, config: SpoolConfig) -> Appender:
+    segment_bytes = max(1, min(SEGMENT_BYTES, config.max_bytes // 8))
+    try:
+        return Appender(claim, fsync=config.fsync, segment_bytes=segment_bytes)
+    except OSError:
+        claim.release()
+        raise
 
 
 class SpoolTransport(Transport):
@@ -125,7 +138,7 @@ class SpoolTransport(Transport):
         except OSError as error:
             raise SpoolError(
                 f"an OpenLineage event could not be spooled in {self.destination.folder} ({error}); free space there, or"
-                " name another folder with the transport's option `folder`"
+                " name another folder with OPENLINEAGE_BRIDGE_SPOOL_FOLDER"
             ) from error
         session.sender.wake()
 

@@ -1,0 +1,293 @@
+"""What the collector adds to a flow of no-op tasks, beside the same flow without it and with ``prefect-datahub``.
+
+Each figure is a process of its own against one real Prefect server (on the first CPU; flows run on the last), warm, the
+ways interleaved. The collector emits through the spool transport to a receiver that takes everything; every event is counted
+there, so that nothing fast is merely lossy. ``prefect-datahub`` calls ``add_task`` in every task and ``emit_flow`` at
+the end, against a stub of DataHub that answers at once or after 20 ms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import importlib.util
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from multiprocessing import Process, Value
+from pathlib import Path
+from typing import Any
+
+import attrs
+import report
+
+FLOW = """
+import sys, time
+count = int(sys.argv[1])
+from prefect import flow, task
+{setup}
+
+@task
+def nothing() -> None:
+    {in_task}
+
+@flow
+def warm() -> None:
+    for _ in range(5):
+        nothing()
+
+@flow
+def many() -> None:
+    started = time.perf_counter()
+    for _ in range(count):
+        nothing()
+    print((time.perf_counter() - started) / count * 1000)
+    started = time.perf_counter()
+    {at_end}
+    print(time.perf_counter() - started)
+
+warm()
+started = time.perf_counter()
+many()
+print(time.perf_counter() - started)
+"""
+
+PLAIN = {"setup": "", "in_task": "pass", "at_end": "pass"}
+PEER = {
+    "setup": "from prefect_datahub.datahub_emitter import DatahubEmitter\n"
+    "from prefect_datahub.entities import Dataset\nimport os\n"
+    "emitter = DatahubEmitter(datahub_rest_url=os.environ['STUB'])",
+    "in_task": "emitter.add_task(outputs=[Dataset('snowflake', 'db.schema.t')])",
+    "at_end": "emitter.emit_flow()",
+}
+
+
+@attrs.frozen
+class Way:
+    """One way to run the flow."""
+
+    name: str
+    code: dict[str, str]
+    environment: dict[str, str]
+
+
+@attrs.frozen
+class Timing:
+    """What one process measured: milliseconds a task, seconds at the end of the flow, seconds in all."""
+
+    per_task: float
+    at_end: float
+    whole: float
+
+
+class Stub(BaseHTTPRequestHandler):
+    """Answers what DataHub's emitter and the OpenLineage client ask for, after a while, and counts events."""
+
+    protocol_version = "HTTP/1.1"
+    delay = 0.0
+    counted: Any = None
+
+    def do_GET(self) -> None:  # http.server's name
+        """DataHub's configuration."""
+        self._answer(
+            {"models": {}, "noCode": "true", "versions": {"acryldata/datahub": {"version": "v1.4.0"}}}
+        )
+
+    def do_POST(self) -> None:  # http.server's name
+        """Take it."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if self.headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        decoded = json.loads(body)
+        count = len(decoded) if isinstance(decoded, list) else 1
+        with self.counted.get_lock():
+            self.counted.value += count
+        time.sleep(self.delay)
+        self._answer({"summary": {"received": count, "successful": count, "failed": 0}})
+
+    def _answer(self, content: dict[str, Any]) -> None:
+        body = json.dumps(content).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def stub(delay: float) -> Iterator[tuple[str, Any]]:
+    """A receiver in a process of its own: its URL, and how many events or requests it has taken."""
+    counted = Value("i", 0)
+    handler = type("Handler", (Stub,), {"delay": delay, "counted": counted})
+    listener = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    process = Process(target=listener.serve_forever, daemon=True)
+    process.start()
+    try:
+        yield f"http://127.0.0.1:{listener.server_port}", counted
+    finally:
+        process.terminate()
+        process.join()
+        listener.server_close()
+
+
+@contextmanager
+def server(home: Path) -> Iterator[str]:
+    """A real Prefect server on the first CPU: the URL of its API."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stub) as probe:
+        port = str(probe.server_port)
+    command = [
+        sys.executable,
+        "-m",
+        "prefect",
+        "server",
+        "start",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        port,
+        "--no-ui",
+    ]
+    with (home / "server.log").open("wb") as log:
+        running = subprocess.Popen(pinned(0, command), stdout=log, stderr=log, env=environment(home, {}))
+        try:
+            api = f"http://127.0.0.1:{port}/api"
+            wait_for(f"{api}/health")
+            yield api
+        finally:
+            running.terminate()
+            running.wait(20)
+
+
+def wait_for(url: str) -> None:
+    """Until it answers, at most a minute."""
+    until = time.monotonic() + 60
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=1).close()
+        except OSError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.2)
+        else:
+            return
+
+
+def pinned(cpu: int, command: list[str]) -> list[str]:
+    """On one CPU, where the machine can tell them apart."""
+    return ["taskset", "-c", str(cpu % (os.cpu_count() or 1)), *command]
+
+
+def environment(home: Path, more: dict[str, str]) -> dict[str, str]:
+    """What a flow's process sees."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PREFECT", "OPENLINEAGE"))
+    }
+    own = {
+        "HOME": str(home),
+        "PREFECT_HOME": str(home),
+        "PREFECT_LOGGING_LEVEL": "ERROR",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+    return {**inherited, **own, **more}
+
+
+def run(way: Way, tasks: int, home: Path) -> Timing:
+    """One process."""
+    script = home / "flow.py"
+    script.write_text(FLOW.format(**way.code))
+    command = pinned(-1, [sys.executable, str(script), str(tasks)])
+    done = subprocess.run(
+        command,
+        env=environment(home, way.environment),
+        capture_output=True,
+        text=True,
+        timeout=1200,
+        cwd=home,
+        check=True,
+    )
+    return Timing(*(float(line) for line in done.stdout.split()[-3:]))
+
+
+def compare(ways: list[Way], tasks: int, rounds: int, home: Path) -> dict[str, list[Timing]]:
+    """All ways, round after round, so that a slow minute of the machine hits all."""
+    timings: dict[str, list[Timing]] = {way.name: [] for way in ways}
+    for _ in range(rounds):
+        for way in ways:
+            timings[way.name].append(run(way, tasks, home))
+    return timings
+
+
+def tell(tasks: int, timings: dict[str, list[Timing]]) -> None:
+    """The medians and the best, and what they are beside the flow without us."""
+    report.heading(
+        f"A flow of {tasks:,} no-op tasks: ms per task, median (best) of {len(timings['plain'])}; then the flow's end"
+    )
+    for name, found in timings.items():
+        per_task = [each.per_task for each in found]
+        end = statistics.median(each.at_end for each in found)
+        report.figure(name, f"{statistics.median(per_task):.2f} ({min(per_task):.2f})  +{end:.2f} s")
+    for name in [name for name in timings if name != "plain"]:
+        whole = statistics.median(each.whole for each in timings[name]) / statistics.median(
+            each.whole for each in timings["plain"]
+        )
+        if name == "collector":
+            report.ratio(
+                "  the collector's flow beside the plain one, end included", whole, "≤ 1.10", met=whole <= 1.1
+            )
+        else:
+            report.figure(f"  {name}, end included", f"{whole:.2f} ×")
+
+
+def main() -> None:
+    """200 tasks all ways, 2,000 tasks without the peer, which would take minutes."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--tasks", type=int, nargs="+", default=[200, 2000])
+    chosen = options.parse_args()
+    with (
+        tempfile.TemporaryDirectory() as name,
+        stub(0) as (url, taken),
+        stub(0) as (quick, _),
+        stub(0.02) as (slow, _),
+    ):
+        home = Path(name)
+        with server(home) as api:
+            base = {"PREFECT_API_URL": api}
+            ways = [
+                Way("plain", PLAIN, base),
+                Way("collector", PLAIN, {**base, "PREFECT_PLUGINS_ENABLED": "1", "OPENLINEAGE_URL": url}),
+            ]
+            peers = [
+                Way("prefect-datahub, 0 ms", PEER, {**base, "STUB": quick}),
+                Way("prefect-datahub, 20 ms", PEER, {**base, "STUB": slow}),
+            ]
+            if importlib.util.find_spec("prefect_datahub") is None:
+                peers = []
+                print(
+                    "prefect-datahub is not installed: pip install -c constraints.txt '.[bench]' to compare with it"
+                )
+            for tasks in chosen.tasks:
+                before = taken.value
+                rounds = chosen.rounds if tasks <= 200 else max(2, chosen.rounds // 2)
+                tell(tasks, compare(ways + (peers if tasks <= 200 else []), tasks, rounds, home))
+                expected = rounds * (2 * (tasks + 5) + 4)
+                report.figure(
+                    "events that the collector's receiver took, of those there are",
+                    f"{taken.value - before:,} of {expected:,}",
+                )
+
+
+if __name__ == "__main__":
+    main()
