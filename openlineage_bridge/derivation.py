@@ -14,10 +14,10 @@ from collections.abc import Iterable, Mapping
 from openlineage_bridge import events
 from openlineage_bridge.events import DatasetKey, Facets, JobKey
 from openlineage_bridge.facts import RUN_STATES, TERMINAL, Kind, Role, RunKey, Subject, accumulated_lineage
-from openlineage_bridge.lineage import lineage_of, speakers
+from openlineage_bridge.lineage import dependencies, lineage_of, speakers, timeless_dependencies
 from openlineage_bridge.store import Store
 from openlineage_bridge.store.facts import Changes, Mark, UseRow, subject_id
-from openlineage_bridge.store.jobs import RunRow
+from openlineage_bridge.store.jobs import RunRow, Used
 from openlineage_bridge.translation import (
     Aspect,
     DatasetState,
@@ -37,7 +37,7 @@ COLUMN_FACETS = (*NAMING_FACETS, "schema")
 LINEAGE_FACETS = frozenset({"@used", "columnLineage"})
 """Facets of a use that a *job's* aspects may depend on: not those that differ from run to run, like statistics."""
 
-JOB_RUN_FACETS = ("lineage", "processing_engine")
+JOB_RUN_FACETS = ("jobDependencies", "lineage", "processing_engine")
 """Facets of the speaking run that a job's aspects may depend on."""
 
 RUN_JOB_FACETS = ("jobType",)
@@ -165,6 +165,7 @@ class Derivation:
         dropped = self._store.jobs.set_edges(
             job, [(Role.INPUT, each) for each in reads] + [(Role.OUTPUT, each) for each in writes]
         )
+        self._store.jobs.set_upstream(job, self._upstream(job, state))
         self._entities |= {urn for each in dropped if (urn := self._store.facts.urn(Kind.DATASET, each))}
         self._store.aspects.claim(subject_id(Kind.JOB, job), self._translator.job(state))
 
@@ -214,6 +215,13 @@ class Derivation:
             run_facets=spoken.run_facets,
         )
 
+    def _upstream(self, job: JobKey, state: JobState) -> set[JobKey]:
+        """The jobs whose results this one takes, as the ``lineage`` and ``jobDependencies`` facets say."""
+        depended = dependencies(state.run_facets.get("jobDependencies"))
+        found = {*state.lineage.upstream_jobs, *depended} - {job}
+        self._store.facts.register([(Kind.JOB, each) for each in sorted(found)])
+        return found
+
     def _uses(
         self, datasets: Iterable[DatasetKey], facets: Mapping[DatasetKey, Mapping[str, bytes]]
     ) -> tuple[Use, ...]:
@@ -231,7 +239,9 @@ class Derivation:
 
     def _run_row(self, run: RunKey) -> RunRow:
         facets, marks = self._about(run)
-        return run_row(marks, used=bool(self._uses_of(run)) or "lineage" in facets)
+        if self._uses_of(run) or "lineage" in facets:
+            return run_row(marks, Used.DATASETS)
+        return run_row(marks, Used.RESULTS if "jobDependencies" in facets else Used.NOTHING)
 
     def _about(self, run: RunKey) -> tuple[Facets, dict[str, Mark]]:
         """The run's own facts; within a step they are merged already and stay the same."""
@@ -283,9 +293,10 @@ class Spoken:
         """Unite with what a newer run says."""
         for role, datasets in uses_by_role([row for row in rows if row.facet in LINEAGE_FACETS]).items():
             self.uses[role] |= datasets
-        self.run_facets = Facets(
-            {facet: run_facets.raw[facet] for facet in JOB_RUN_FACETS if facet in run_facets.raw}
-        )
+        raw = {facet: run_facets.raw[facet] for facet in JOB_RUN_FACETS if facet in run_facets.raw}
+        if "jobDependencies" in raw:
+            raw["jobDependencies"] = events.encode(timeless_dependencies(run_facets["jobDependencies"]))
+        self.run_facets = Facets(raw)
         self.shape += [
             (row.role, row.dataset, row.facet, row.digest) for row in rows if row.facet in LINEAGE_FACETS
         ]
@@ -316,7 +327,7 @@ def uses_by_role(rows: Iterable[UseRow]) -> UsesByRole:
     return uses
 
 
-def run_row(marks: Mapping[str, Mark], *, used: bool) -> RunRow:
+def run_row(marks: Mapping[str, Mark], used: Used) -> RunRow:
     """The state of a run from the events that were seen of it: terminal is final (OpenLineage, "Run Cycle")."""
     times = {state: marks[f"@{state}"].time for state in RUN_STATES if f"@{state}" in marks}
     ends = sorted((times[state], state) for state in TERMINAL if state in times)

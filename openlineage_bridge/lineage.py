@@ -92,6 +92,21 @@ def lineage_of(
     )
 
 
+def dependencies(facet: Any) -> tuple[JobKey, ...]:
+    """The jobs that a run waited for or took results from (JobDependenciesRunFacet 1-0-1, ``upstream``); sorted."""
+    found = (_job(_mapping(item.get("job"))) for item in _objects(_mapping(facet).get("upstream")))
+    return tuple(sorted({job for job in found if job}))
+
+
+def timeless_dependencies(facet: Any) -> dict[str, Any]:
+    """The facet as it says the same of every run of the job: without the runs, each job once, in order."""
+    upstream: dict[JobKey, dict[str, Any]] = {}
+    for item in _objects(_mapping(facet).get("upstream")):
+        if job := _job(_mapping(item.get("job"))):
+            upstream[job] = {key: value for key, value in item.items() if key != "run"}
+    return {"upstream": [upstream[job] for job in sorted(upstream)]}
+
+
 @attrs.frozen
 class _Statement:
     """One thing that a facet states: from ``source`` (or ``upstream_job``) into ``target``, or into the job itself."""

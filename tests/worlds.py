@@ -135,6 +135,16 @@ _run_facets = _some(
     ),
     errorMessage=st.fixed_dictionaries({"message": st.sampled_from(["x", "y"])}),
     processing_engine=st.fixed_dictionaries({"version": st.sampled_from(["1", "2"])}),
+    jobDependencies=st.fixed_dictionaries(
+        {
+            "upstream": st.lists(
+                st.builds(
+                    lambda job, run: {"job": job, "run": {"runId": run}}, _jobs, st.sampled_from(RUN_IDS)
+                ),
+                max_size=2,
+            )
+        }
+    ),
 )
 _envelope = {
     "eventTime": st.integers(0, 4).map(at) | st.just(""),

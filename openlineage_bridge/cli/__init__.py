@@ -1,9 +1,13 @@
-"""The command line: one file per command, imported when the command is called; ``--help`` imports click alone."""
+"""The command line: one file per command, imported when the command is called; ``--help`` imports click alone.
+
+Commands that belong to the collectors are in their packages, and found by entry point.
+"""
 
 from __future__ import annotations
 
 import sys
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from typing import NoReturn
 
 import click
@@ -19,7 +23,20 @@ COMMANDS = {
     "status": "Show what is in the store, the newest runs, and what is still to be delivered.",
     "quarantine": "Look at what was refused or could not be processed, with the reason.",
     "retranslate": "Derive every aspect again, after a change of configuration.",
+    "doctor": "Find out why lineage does not flow, and what to do next.",
 }
+
+
+COLLECTED = {
+    "run": "Start a command with the collectors loaded in it, and in every Python program that it starts.",
+    "autoload": "Load the collectors in every program of a Python interpreter, for as long as you want.",
+    "prefect": "Watch a Prefect server from outside, and bring its history.",
+    "spool": "Look at the events that wait on this machine, and send them now.",
+}
+"""Commands of the collectors, where pipelines run; listed here, so that ``--help`` need not import them."""
+
+GROUP = "openlineage_bridge.commands"
+"""Entry points of these commands, and of anybody else's: the name is the command's, the value a click command."""
 
 
 class LazyGroup(click.Group):
@@ -27,27 +44,42 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order in which a newcomer meets them."""
-        return list(COMMANDS)
+        return list(_lines())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command's own file."""
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = import_module(f"openlineage_bridge.cli.{cmd_name}").command
-        return command
+        """Import the command's own file, or what its entry point names."""
+        if cmd_name in COMMANDS:
+            command: click.Command = import_module(f"openlineage_bridge.cli.{cmd_name}").command
+            return command
+        found = _found().get(cmd_name)
+        return found.load() if found is not None else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of ``--help``, from the table above."""
+        """The list of ``--help``, from the tables above."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl(list(_lines().items()))
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Say which commands there are when one is unknown."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            ctx.fail(f"no command {args[0]!r}: there are {', '.join(COMMANDS)}")
+        known = self.list_commands(ctx)
+        if args and args[0] not in known and not args[0].startswith("-"):
+            ctx.fail(f"no command {args[0]!r}: there are {', '.join(known)}")
         return super().resolve_command(ctx, args)
+
+
+def _lines() -> dict[str, str]:
+    """Every command that is installed, with its first line."""
+    return COMMANDS | {
+        name: COLLECTED.get(name) or f"(of {point.dist.name if point.dist else point.value})"
+        for name, point in _found().items()
+        if name not in COMMANDS
+    }
+
+
+def _found() -> dict[str, EntryPoint]:
+    return {point.name: point for point in sorted(entry_points(group=GROUP))}
 
 
 @click.group(

@@ -57,7 +57,8 @@ class Graph:
     Args:
         focus: Id of the node that was asked for.
         nodes: Nodes by id.
-        edges: ``(from, to)`` along the flow of data: dataset → job that reads it, job → dataset it writes.
+        edges: ``(from, to)`` along the flow of data: dataset → job that reads it, job → dataset it writes, and job → job
+            that takes its result where no dataset connects the two.
         truncated: Whether the cap on nodes cut it.
     """
 
@@ -65,6 +66,30 @@ class Graph:
     nodes: dict[str, Node]
     edges: tuple[tuple[str, str], ...]
     truncated: bool = False
+
+
+_UNCONNECTED = """NOT EXISTS (
+    SELECT 1 FROM edges AS written JOIN edges AS read ON read.dataset = written.dataset
+    WHERE written.job = handovers.upstream AND written.role = 'output' AND read.job = handovers.job AND read.role = 'input'
+)"""
+
+_NEIGHBOURS = {
+    (Kind.JOB, Direction.UPSTREAM): (
+        f"SELECT dataset FROM edges WHERE job = ? AND role = '{Role.INPUT}'",
+        f"SELECT upstream FROM handovers WHERE job = ? AND {_UNCONNECTED}",
+    ),
+    (Kind.JOB, Direction.DOWNSTREAM): (
+        f"SELECT dataset FROM edges WHERE job = ? AND role = '{Role.OUTPUT}'",
+        f"SELECT job FROM handovers WHERE upstream = ? AND {_UNCONNECTED}",
+    ),
+    (Kind.DATASET, Direction.UPSTREAM): (
+        f"SELECT job FROM edges WHERE dataset = ? AND role = '{Role.OUTPUT}'",
+    ),
+    (Kind.DATASET, Direction.DOWNSTREAM): (
+        f"SELECT job FROM edges WHERE dataset = ? AND role = '{Role.INPUT}'",
+    ),
+}
+"""By kind of a node and direction: the queries that give the nodes one hop away."""
 
 
 class GraphQueries:
@@ -103,15 +128,14 @@ class GraphQueries:
 
     def neighbours(self, node: Node, direction: Direction) -> list[Node]:
         """The nodes one hop away."""
-        upstream = direction is Direction.UPSTREAM
-        if node.kind == Kind.JOB:
-            role = Role.INPUT if upstream else Role.OUTPUT
-            query = "SELECT dataset FROM edges WHERE job = ? AND role = ?"
-        else:
-            role = Role.OUTPUT if upstream else Role.INPUT
-            query = "SELECT job FROM edges WHERE dataset = ? AND role = ?"
+        queries = _NEIGHBOURS[Kind(node.kind), direction]
         members = self._members(bytes.fromhex(node.id))
-        found = (row[0] for member in members for row in self._connection.execute(query, (member, role)))
+        found = (
+            row[0]
+            for member in members
+            for query in queries
+            for row in self._connection.execute(query, (member,))
+        )
         return [each for each in self._nodes(found) if each.id != node.id]
 
     def _with_more(self, nodes: dict[str, Node], edges: set[tuple[str, str]]) -> dict[str, Node]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable
+from enum import IntEnum
 
 import attrs
 
@@ -11,6 +12,14 @@ from openlineage_bridge.events import DatasetKey, JobKey
 from openlineage_bridge.facts import Kind, Role, RunKey
 from openlineage_bridge.lineage import Candidate
 from openlineage_bridge.store.facts import SubjectId, subject_id
+
+
+class Used(IntEnum):
+    """What a run touched. The more it is, the more its word about the job counts."""
+
+    NOTHING = 0
+    RESULTS = 1
+    DATASETS = 2
 
 
 @attrs.frozen
@@ -23,7 +32,7 @@ class RunRow:
         result: ``COMPLETE``, ``FAIL``, ``ABORT``; None while it runs.
         at: ``ended``, else the time of the last thing heard of it.
         reporting: Whether it sent RUNNING.
-        used: Whether it read or wrote anything.
+        used: What it touched: nothing, only other jobs' results, or datasets.
     """
 
     started: int | None
@@ -31,11 +40,11 @@ class RunRow:
     result: str | None
     at: int
     reporting: bool
-    used: bool
+    used: Used
 
 
 class JobTable:
-    """The tables ``runs``, ``jobs`` and ``edges``."""
+    """The tables ``runs``, ``jobs``, ``edges`` and ``handovers``."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
@@ -54,7 +63,7 @@ class JobTable:
             (subject_id(Kind.RUN, run),),
         ).fetchone()
         started, ended, result, at, reporting, used = row
-        return RunRow(started, ended, result, at, bool(reporting), bool(used))
+        return RunRow(started, ended, result, at, bool(reporting), Used(used))
 
     def runs_of(self, job: JobKey) -> list[RunKey]:
         """Every run of a job."""
@@ -64,12 +73,16 @@ class JobTable:
     def candidates(self, job: JobKey, window: int, *, streaming: bool, batch: bool) -> list[Candidate]:
         """The runs that may speak for the job (``openlineage_bridge.lineage.speakers``): the newest of each sort.
 
+        Where some touched datasets, those that did not are silent: a run that was answered from a cache says nothing.
+
         Args:
             job: The job.
             window: How many of each sort.
             streaming: Whether its runs never end properly: each of them publishes.
             batch: Whether it says that it publishes only when it is complete.
         """
+        if not self._any_touched(job):
+            return []
         completed = self._newest(job, "result = 'COMPLETE'", window)
         failed = [run for end in ("FAIL", "ABORT") for run in self._newest(job, f"result = '{end}'", window)]
         running = self._newest(job, "result IS NULL", window)
@@ -81,11 +94,16 @@ class JobTable:
             *(Candidate(at, run_id) for at, run_id in (*failed, *running)),
         ]
 
+    def _any_touched(self, job: JobKey) -> bool:
+        query = "SELECT 1 FROM runs WHERE job = ? AND used > 0 LIMIT 1"
+        return self._connection.execute(query, (_job(job),)).fetchone() is not None
+
     def _newest(self, job: JobKey, condition: str, limit: int) -> list[tuple[int, str]]:
         return self._connection.execute(
-            f"SELECT at, run_id FROM runs WHERE job = ? AND used = 1 AND {condition} "
-            "ORDER BY at DESC, run_id DESC LIMIT ?",
-            (_job(job), limit),
+            "SELECT at, run_id FROM runs "
+            "WHERE job = :job AND used = (SELECT used FROM runs WHERE job = :job ORDER BY used DESC LIMIT 1) "
+            f"AND {condition} ORDER BY at DESC, run_id DESC LIMIT :limit",
+            {"job": _job(job), "limit": limit},
         ).fetchall()
 
     def signature(self, job: JobKey) -> bytes | None:
@@ -127,6 +145,13 @@ class JobTable:
             for role, dataset, namespace, name in before
             if (role, dataset) not in wanted
         ]
+
+    def set_upstream(self, job: JobKey, upstream: Iterable[JobKey]) -> None:
+        """Replace the jobs whose results the job takes directly."""
+        self._connection.execute("DELETE FROM handovers WHERE job = ?", (_job(job),))
+        self._connection.executemany(
+            "INSERT INTO handovers VALUES (?, ?)", [(_job(job), _job(each)) for each in upstream]
+        )
 
     def jobs_using(self, dataset: DatasetKey) -> list[JobKey]:
         """Every job whose lineage now touches the dataset."""

@@ -8,6 +8,7 @@
 ``runs``       the state of each run, derived from its facts
 ``jobs``       what each job's lineage was last derived from
 ``edges``      what each job reads and writes now
+``handovers``  whose results each job takes directly, without a dataset in between
 ``aspects``    what the catalog should hold
 ``outbox``     which of those it still lacks
 ``delivered``  what it was last given, and which ``destination`` that was
@@ -21,7 +22,7 @@ import sqlite3
 from openlineage_bridge.errors import StorageError
 
 APPLICATION_ID = 0x4F4C4231  # "OLB1": a file that carries it is a store of ours
-VERSION = 1
+VERSION = 2
 
 _V1 = """
 CREATE TABLE inbox (
@@ -80,7 +81,7 @@ CREATE TABLE runs (
     result    TEXT,                        -- COMPLETE, FAIL, ABORT; NULL while it runs
     at        INTEGER NOT NULL,            -- time of its end, else of the last thing heard of it
     reporting INTEGER NOT NULL,            -- whether it sent RUNNING
-    used      INTEGER NOT NULL             -- whether it read or wrote anything
+    used      INTEGER NOT NULL             -- 0 nothing, 2 datasets, 1 only the results of other jobs
 ) WITHOUT ROWID;
 CREATE INDEX runs_by_job ON runs (job, used, result, at, run_id);
 CREATE INDEX runs_by_time ON runs (at);
@@ -135,7 +136,19 @@ CREATE TABLE delivered (
 ) WITHOUT ROWID;
 """
 
-MIGRATIONS: dict[int, str] = {1: _V1}
+_V2 = """
+CREATE TABLE handovers (
+    job      BLOB NOT NULL,
+    upstream BLOB NOT NULL,
+    PRIMARY KEY (job, upstream)
+) WITHOUT ROWID;
+CREATE INDEX handovers_by_upstream ON handovers (upstream);
+
+-- Whether a run touched a dataset is told apart from whether it only took other jobs' results.
+UPDATE runs SET used = 2 WHERE used = 1;
+"""
+
+MIGRATIONS: dict[int, str] = {1: _V1, 2: _V2}
 """By version: the statements that lead there from the version before. Released entries are never changed."""
 
 

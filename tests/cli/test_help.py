@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 
-from openlineage_bridge.cli import COMMANDS
+from openlineage_bridge.cli import COLLECTED, COMMANDS, GROUP
 
 HEAVY = (
     "msgspec",
@@ -52,11 +53,11 @@ def test_help_lists_every_command(run):
     text = " ".join(said.out.split())
 
     assert 0 == said.code
-    for name, line in COMMANDS.items():
+    for name, line in {**COMMANDS, **COLLECTED}.items():
         assert f"{name} {line}" in text
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, *COLLECTED])
 def test_every_command_has_an_example(run, command):
     """That starts as one would type it."""
     said = run(command, "--help")
@@ -72,7 +73,13 @@ def test_unknown_command(run, arguments):
     said = run(*arguments)
 
     assert (2, "") == (said.code, said.out)
-    assert f"no command {arguments[0]!r}: there are {', '.join(COMMANDS)}" in " ".join(said.err.split())
+    known = ", ".join([*COMMANDS, *sorted(COLLECTED)])
+    assert f"no command {arguments[0]!r}: there are {known}" in " ".join(said.err.split())
+
+
+def test_the_collectors_commands_are_those_of_the_entry_points():
+    """Each of them has its line in ``--help``."""
+    assert sorted(COLLECTED) == sorted(metadata.entry_points(group=GROUP).names)
 
 
 def test_version(run):

@@ -13,6 +13,7 @@ from openlineage_bridge.pipeline import Pipeline
 from openlineage_bridge.store import Store
 from openlineage_bridge.store.aspects import holdings
 from openlineage_bridge.store.database import MEMORY
+from openlineage_bridge.store.graph import GraphQueries
 from openlineage_bridge.store.inbox import inspect, quarantined
 
 FACTS = """
@@ -23,6 +24,10 @@ LEFT JOIN subjects d ON d.id = f.dataset ORDER BY 1, 2, 3, 4, 5, 6, 7, 8
 EDGES = """
 SELECT j.namespace, j.name, e.role, d.namespace, d.name, d.urn
 FROM edges e JOIN subjects j ON j.id = e.job JOIN subjects d ON d.id = e.dataset ORDER BY 1, 2, 3, 4, 5
+"""
+HANDOVERS = """
+SELECT j.namespace, j.name, u.namespace, u.name
+FROM handovers h JOIN subjects j ON j.id = h.job JOIN subjects u ON u.id = h.upstream ORDER BY 1, 2, 3, 4
 """
 RUNS = "SELECT hex(run), started, ended, result, at, reporting, used FROM runs ORDER BY run"
 
@@ -50,6 +55,7 @@ class Bridge:
         return {
             "facts": self.rows(FACTS),
             "edges": self.rows(EDGES),
+            "handovers": self.rows(HANDOVERS),
             "runs": self.rows(RUNS),
             "holds": [
                 (each.entity_type, each.urn, each.aspect_name, each.timestamp_ms, each.body)
@@ -64,6 +70,13 @@ class Bridge:
         return {
             (each.urn, each.aspect_name): json.loads(each.body) for each in holdings(self.store.connection)
         }
+
+    def path(self, name: str) -> set[tuple[str, str]]:
+        """The edges of the graph around a node, by name."""
+        queries = GraphQueries(self.store.connection)
+        (node,) = queries.find(name)
+        graph = queries.graph(node, 20)
+        return {(graph.nodes[source].name, graph.nodes[target].name) for source, target in graph.edges}
 
     def edges(self) -> set[tuple[str, str, str]]:
         """Job, role, dataset: names only."""

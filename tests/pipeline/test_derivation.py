@@ -337,3 +337,55 @@ def test_retranslate_isolates_what_cannot_be_translated(fragile, world, plain):
     strict.retranslate()
 
     assert ("dataset:db://h/a", "is") in fragile.holds()
+
+
+# --- what is handed over without a dataset ------------------------------------------------------------------------------
+
+
+def after(*jobs: str, run: str = "r") -> dict:
+    """``jobDependencies`` of a run that takes the results of these jobs."""
+    upstream = [{"job": {"namespace": "ns", "name": job}, "run": {"runId": f"{run}-{job}"}} for job in jobs]
+    return {"jobDependencies": {"upstream": upstream}}
+
+
+def test_results_handed_on_in_memory_keep_the_lineage_together(bridge, world):
+    """One task reads, another computes, a third writes: the graph leads from end to end."""
+    bridge.hear(
+        world.run_event("read", inputs=["web"]),
+        world.run_event("compute", run=1, run_facets=after("read")),
+        world.run_event("write", run=2, outputs=["table"], run_facets=after("compute")),
+    )
+
+    expected = {("web", "read"), ("read", "compute"), ("compute", "write"), ("write", "table")}
+    assert expected == bridge.path("table") == bridge.path("web")
+
+
+def test_jobs_that_a_dataset_connects_need_no_second_edge(bridge, world):
+    """What is written by one and read by the next is the connection."""
+    bridge.hear(
+        world.run_event("first", outputs=["t"]),
+        world.run_event("second", run=1, inputs=["t"], run_facets=after("first")),
+    )
+
+    assert {("first", "t"), ("t", "second")} == bridge.path("t")
+
+
+def test_a_run_that_only_took_results_does_not_speak_for_one_that_read(bridge, world):
+    """It was answered from a cache."""
+    bridge.hear(
+        world.run_event("load", run=0, second=1, inputs=["a"], outputs=["b"], run_facets=after("plan")),
+        world.run_event("load", run=1, second=9, run_facets=after("other")),
+    )
+
+    assert {("load", "input", "a"), ("load", "output", "b")} == bridge.edges()
+    assert {("plan", "load"), ("a", "load"), ("load", "b")} == bridge.path("load")
+
+
+def test_the_runs_that_a_job_depends_on_are_no_news_about_the_job(bridge, world):
+    """Every run names other ones, and twice as many of them when the task is mapped."""
+    bridge.hear(world.run_event("load", run=0, second=1, outputs=["b"], run_facets=after("plan", run="x")))
+    signature = bridge.rows("SELECT hex(signature) FROM jobs")
+    facets = after("plan", "plan", run="y")
+    bridge.hear(world.run_event("load", run=1, second=9, outputs=["b"], run_facets=facets))
+
+    assert signature == bridge.rows("SELECT hex(signature) FROM jobs")
