@@ -8,6 +8,7 @@ loader (``PREFECT_PLUGINS_ENABLED=1``). Doing both is doing it once.
 * ``wrapping``     the methods of Prefect that are wrapped, and the self-check that they still are what they were
 * ``observer``     from a state transition to a snapshot, on the user's thread; never raises
 * ``transitions``  Prefect state type → OpenLineage event types
+* ``contexts``     Prefect's contexts around the executing code; ``generators`` keeps a body and its consumer apart
 * ``runs``         which run is this, who encloses it, how far has its run cycle got
 * ``snapshots``    cheap copies of what an engine knows at a transition
 * ``assets``       Prefect assets → datasets
@@ -16,6 +17,9 @@ loader (``PREFECT_PLUGINS_ENABLED=1``). Doing both is doing it once.
 * ``parameters``   parameters as the facet may show them
 * ``lookups``      what only the Prefect API knows: parents in other processes, runs that no local engine drives
 * ``datahub``      for flows written with ``prefect-datahub``: its classes, recording for this collector
+* ``watch``        the same events from outside: a Prefect server watched, and its history brought
+* ``commands``     ``openlineage-bridge prefect``
+* ``doctor``       ``openlineage-bridge doctor prefect``; ``selfcheck`` tries what it finds in a fresh process
 * ``identity``     producer, namespace, and the parent that the environment names
 """
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from types import ModuleType
+from typing import Any
 
 logger = logging.getLogger("openlineage_bridge")
 
@@ -19,8 +21,8 @@ _active = False
 def activate() -> bool:
     """Observe every flow and task run of this process from now on, when an OpenLineage backend is configured.
 
-    Works before and after ``import prefect``; doing it again does nothing. Never raises. Prefect's own
-    ``PREFECT_PLUGINS_SAFE_MODE`` switches it off.
+    Works before and after ``import prefect``; doing it again does nothing. Never raises. Prefect's own safe mode for
+    plugins switches it off.
 
     Returns:
         Whether the collector is on.
@@ -36,15 +38,30 @@ def activate() -> bool:
     return _active
 
 
+SAFE_MODE = ("PREFECT_PLUGINS_SAFE_MODE", "PREFECT_EXPERIMENTS_PLUGINS_SAFE_MODE")
+"""The variables of Prefect's safe mode: since 3.7, and while plugins were an experiment (3.4.24 to 3.6)."""
+
+
 def _safe_mode() -> bool:
-    return os.environ.get("PREFECT_PLUGINS_SAFE_MODE", "").strip().lower() in {
-        "1",
-        "true",
-        "t",
-        "yes",
-        "y",
-        "on",
-    }
+    if any(
+        os.environ.get(name, "").strip().lower() in {"1", "true", "t", "yes", "y", "on"} for name in SAFE_MODE
+    ):
+        return True
+    # A profile or file may say it too; before `import prefect` there are no settings yet, and they are not ours to load.
+    found = plugin_settings() if "prefect.settings" in sys.modules else None
+    return found is not None and bool(found.safe_mode)
+
+
+def plugin_settings() -> Any:
+    """Prefect's settings for plugins, from variables, profile or file; None where this Prefect has none, or none yet."""
+    try:
+        from prefect.settings import get_current_settings
+
+        current: Any = get_current_settings()
+    except Exception:
+        return None
+    own = getattr(current, "plugins", None)
+    return own if own is not None else getattr(getattr(current, "experiments", None), "plugins", None)
 
 
 def _configured() -> bool:
@@ -64,8 +81,11 @@ def _arm() -> None:
 
 
 def _capture(_module: ModuleType) -> None:
-    from openlineage_bridge_capture import drivers, recorder
+    from openlineage_bridge_capture import libraries, recorder
+    from openlineage_bridge_capture.imports import when_imported
+    from openlineage_bridge_prefect import result_storage
     from openlineage_bridge_prefect.runs import current_run
 
     recorder.attribute_with(current_run)
-    drivers.install()
+    libraries.install()
+    when_imported("prefect.results", result_storage.instrument)

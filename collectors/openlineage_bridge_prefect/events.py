@@ -34,7 +34,7 @@ _job_names: dict[UUID, str] = {}
 
 def build(snapshot: Snapshot) -> list[RunEvent]:
     """The events of a transition, in order. The last one carries what the run read and wrote."""
-    _remember(snapshot.run)
+    remember(snapshot.run)
     *first, last = snapshot.types
     return [
         *(_event(snapshot, event_type, Description()) for event_type in first),
@@ -107,7 +107,8 @@ def _reference(run: runs.Run) -> RunReference:
     return RunReference(str(run.id), namespace(), run.job_name)
 
 
-def _remember(run: runs.Run) -> None:
+def remember(run: runs.Run) -> None:
+    """Keep the job name of a run, for the ``jobDependencies`` of those that depend on it."""
     _job_names[run.id] = run.job_name
     if len(_job_names) > MAX_JOB_NAMES:
         del _job_names[next(iter(_job_names))]

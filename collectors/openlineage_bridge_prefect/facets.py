@@ -109,17 +109,18 @@ class AssetFacet(DatasetFacet):
 
 
 def host(snapshot: Snapshot) -> dict[str, RunFacet]:
-    """The custom facet of the run, and the engine that ran it."""
-    engine = _engine()
+    """The custom facet of the run, and the engine that ran it, where that is known."""
+    version = snapshot.engine_version or _own_engine_version()
+    engine = {"processing_engine": _engine(version)} if version else {}
     if snapshot.run.kind == "FLOW":
         flow_run = FlowRunFacet(flowRunId=str(snapshot.run.id), **_host_fields(snapshot, "flow-run"))
-        return {"prefect_flowRun": flow_run, "processing_engine": engine}
+        return {"prefect_flowRun": flow_run, **engine}
     task_run = TaskRunFacet(
         taskRunId=str(snapshot.run.id),
         materializedBy=snapshot.asset_use.tool if snapshot.asset_use else None,
         **_host_fields(snapshot, "task-run"),
     )
-    return {"prefect_taskRun": task_run, "processing_engine": engine}
+    return {"prefect_taskRun": task_run, **engine}
 
 
 def _host_fields(snapshot: Snapshot, kind: str) -> dict[str, Any]:
@@ -131,7 +132,7 @@ def _host_fields(snapshot: Snapshot, kind: str) -> dict[str, Any]:
         "stateType": state_type,
         "stateName": state_name,
         "stateMessage": parameters.without_passwords(state_message) if state_message else None,
-        "url": _url(kind, snapshot.run.id),
+        "url": snapshot.url or _url(kind, snapshot.run.id),
         "producer": PRODUCER,
     }
 
@@ -145,10 +146,16 @@ def _url(kind: str, run_id: UUID) -> str | None:
     return urls.url_for(kind, obj_id=run_id) if urls is not None else None
 
 
+def _own_engine_version() -> str | None:
+    """The version of Prefect in this process; None in one that observes from outside."""
+    prefect = sys.modules.get("prefect")
+    return str(getattr(prefect, "__version__", "unknown")) if prefect is not None else None
+
+
 @functools.cache
-def _engine() -> RunFacet:
+def _engine(version: str) -> RunFacet:
     return processing_engine_run.ProcessingEngineRunFacet(
-        version=str(getattr(sys.modules.get("prefect"), "__version__", "unknown")),
+        version=version,
         name="Prefect",
         openlineageAdapterVersion=VERSION,
         producer=PRODUCER,

@@ -61,6 +61,8 @@ def signalled(engine: Any, run: Run | None, signal: BaseException) -> None:
 def settle(run: Run | None) -> None:
     """Wait, within a bound, for the events of an outermost run that ended: the process may be gone a moment later.
 
+    In the spool they are safe before they are delivered: what this process does not deliver, the next one does.
+
     Only on a synchronous engine's thread: waiting in an event loop would hold up whatever else runs there, and the
     flush at exit catches what it leaves.
     """

@@ -1,7 +1,8 @@
 """What the ``prefect.plugins`` entry point loads: a module with Prefect's ``setup_environment`` hook.
 
 Prefect calls it at ``import prefect`` in every process (script, worker, runner child, pool worker, server), when
-``PREFECT_PLUGINS_ENABLED=1``, and waits for it: so it registers what is to happen later and returns.
+``PREFECT_PLUGINS_ENABLED=1``, and waits for it: so it registers what is to happen later and returns. From 3.4.24 to 3.6,
+where plugins were an experiment, the variable is ``PREFECT_EXPERIMENTS_PLUGINS_ENABLED``; the entry point is the same.
 """
 
 from __future__ import annotations

@@ -6,13 +6,14 @@ So nothing has to be cleaned up, whichever way a run ends.
 
 from __future__ import annotations
 
-import sys
-from contextvars import Token
+import os
 from typing import Any, Literal
 from uuid import UUID
 from weakref import WeakValueDictionary
 
 import attrs
+
+from openlineage_bridge_prefect import contexts
 
 Kind = Literal["FLOW", "TASK"]
 
@@ -54,6 +55,9 @@ class Run:
 
 _live: WeakValueDictionary[UUID, Run] = WeakValueDictionary()
 
+_parents: set[UUID] = set()
+"""Runs that were live when this process was forked: their engines, and so their reports, are the parent's."""
+
 
 def is_live(run_id: UUID) -> bool:
     """Whether an engine of this process drives the run."""
@@ -71,11 +75,14 @@ def run_of(engine: Any, kind: Kind) -> Run:
 
 
 def current_run() -> str | None:
-    """Id of the innermost run whose code is executing here; what statements and datasets are attributed to."""
-    task, flow = _innermost(None)
-    if task is not None:
-        return str(task.task_run.id)
-    return str(flow.flow_run.id) if flow is not None else None
+    """Id of the innermost run whose code is executing here; what statements and datasets are attributed to.
+
+    None in a process that was forked inside the run, although Prefect's contexts came along: what is recorded there
+    would never reach the engine that reports the run.
+    """
+    task, flow = contexts.around()
+    run = task.task_run.id if task is not None else flow.flow_run.id if flow is not None else None
+    return None if run is None or run in _parents else str(run)
 
 
 def _flow_run(engine: Any) -> Run:
@@ -111,41 +118,11 @@ def _task_run(engine: Any) -> Run:
 
 def _enclosing(own: UUID) -> Run | None:
     """The run around the one with id ``own``: the enclosing task run of the same flow run, else the flow run."""
-    task, flow = _innermost(own)
+    task, flow = contexts.around(own)
     if task is not None:
         return _live.get(task.task_run.id) or _remote_task_run(task, flow)
     if flow is not None:
         return _live.get(flow.flow_run.id) or _remote_flow_run(flow)
-    return None
-
-
-def _innermost(own: UUID | None) -> tuple[Any, Any]:
-    """Prefect's contexts around the executing code: (task, flow), either None, those of run ``own`` left out.
-
-    A task context of another flow run than the current one belongs to the caller of a subflow: the subflow is nearer.
-    """
-    contexts = sys.modules.get("prefect.context")
-    if contexts is None:
-        return None, None
-    flow = _outside(contexts.FlowRunContext.get(), "flow_run", own)
-    task = _outside(contexts.TaskRunContext.get(), "task_run", own)
-    if task is not None and flow is not None and task.task_run.flow_run_id != flow.flow_run.id:
-        task = None
-    return task, flow
-
-
-def _outside(context: Any, attribute: str, own: UUID | None) -> Any:
-    """The nearest context that is about a run, and about another one than ``own``.
-
-    Prefect enters a task's own context before the first transition; the token of the context variable remembers what
-    was there before.
-    """
-    while context is not None:
-        run = getattr(context, attribute, None)
-        if run is not None and run.id != own:
-            return context
-        before = getattr(getattr(context, "_token", None), "old_value", None)
-        context = None if before is Token.MISSING else before
     return None
 
 
@@ -173,3 +150,11 @@ def _remote_task_run(context: Any, flow_context: Any) -> Run:
         flow_name=flow.flow_name if flow else None,
         parent=flow,
     )
+
+
+def _start_afresh_in_child() -> None:
+    _parents.update(_live)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_afresh_in_child)

@@ -88,6 +88,8 @@ class Snapshot:
         failure: Why it failed; on FAIL.
         recording: What it read and wrote; at its end.
         asset_use: Prefect assets it depends on and materializes; at its end.
+        engine_version: Version of Prefect, where it is not this process's own.
+        url: Page of the run in Prefect's UI, where it is not for this process's own settings to say.
     """
 
     run: Run
@@ -104,6 +106,8 @@ class Snapshot:
     failure: Failure | None = None
     recording: Recording = attrs.field(factory=Recording)
     asset_use: AssetUse | None = None
+    engine_version: str | None = None
+    url: str | None = None
 
 
 def of_flow_engine(engine: Any, run: Run, state: Any, types: tuple[EventType, ...]) -> Snapshot:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
-from openlineage_bridge_prefect import observer
+from openlineage_bridge_prefect import generators, observer
 from openlineage_bridge_prefect.runs import Kind
 
 logger = logging.getLogger("openlineage_bridge")
@@ -26,6 +26,12 @@ ENGINES: dict[str, dict[str, Kind]] = {
 
 CLIENTS = {"prefect.client.orchestration": ("PrefectClient", "SyncPrefectClient")}
 """Module → classes, for the public method ``set_flow_run_state(self, flow_run_id, state, …)``."""
+
+GENERATORS = {
+    "prefect.task_engine": ("run_generator_task_sync", "run_generator_task_async"),
+    "prefect.flow_engine": ("run_generator_flow_sync", "run_generator_flow_async"),
+}
+"""Module → generator functions that drive the body of a generator task or flow, with whatever arguments."""
 
 OPTIONAL = frozenset({"AsyncFlowRunEngine"})
 """Classes that some supported versions do not have: before 3.1.5 one engine drives sync and async flows."""
@@ -40,12 +46,20 @@ def problems() -> tuple[str, ...]:
     return tuple(_problems)
 
 
+def methods_of(module: str) -> list[tuple[str, str]]:
+    """Class and method of everything that is wrapped in a module of Prefect."""
+    engines = [(name, "set_state") for name in ENGINES.get(module, ())]
+    return [*engines, *((name, "set_flow_run_state") for name in CLIENTS.get(module, ()))]
+
+
 def wrap_module(module: ModuleType) -> None:
     """Wrap what is to be wrapped in a module of Prefect that was just imported; once, and only what passes the check."""
     for name, kind in ENGINES.get(module.__name__, {}).items():
         _wrap(module, name, "set_state", ("self", "state"), functools.partial(observe_engine, kind=kind))
     for name in CLIENTS.get(module.__name__, ()):
         _wrap(module, name, "set_flow_run_state", ("self", "flow_run_id", "state"), observe_client)
+    for name in GENERATORS.get(module.__name__, ()):
+        _wrap_generator(module, name)
 
 
 def _wrap(
@@ -67,6 +81,18 @@ def _wrap(
     wrapper = observe(original)
     setattr(wrapper, MARKER, True)
     setattr(cls, method, wrapper)
+
+
+def _wrap_generator(module: ModuleType, name: str) -> None:
+    """Without it a generator's consumer is taken for its body; the runs themselves are reported all the same."""
+    original = getattr(module, name, None)
+    if hasattr(original, MARKER) or not (
+        inspect.isgeneratorfunction(original) or inspect.isasyncgenfunction(original)
+    ):
+        return
+    wrapper = generators.observed(original)
+    setattr(wrapper, MARKER, True)
+    setattr(module, name, wrapper)
 
 
 def check(function: Any, expected: tuple[str, ...]) -> str | None:

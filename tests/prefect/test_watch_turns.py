@@ -1,0 +1,543 @@
+"""The watcher against a stub of Prefect's API: nothing is lost, nothing is said twice, the dead are closed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections import deque
+from datetime import UTC, datetime, timedelta
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from uuid import UUID, uuid4
+
+import attrs
+import pytest
+
+from openlineage_bridge_prefect.watch.api import Api, ApiError
+from openlineage_bridge_prefect.watch.backfill import Backfill, mark_for
+from openlineage_bridge_prefect.watch.connection import Connection
+from openlineage_bridge_prefect.watch.cursor import Cursor
+from openlineage_bridge_prefect.watch.delivery import DeliveryError
+from openlineage_bridge_prefect.watch.directory import Directory
+from openlineage_bridge_prefect.watch.reading import Reader
+from openlineage_bridge_prefect.watch.watcher import Watcher, cursor_at, keep_in, watch
+
+NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
+FLOW_RUN, TASK_RUN, FLOW = (str(UUID(int=number)) for number in (1, 2, 3))
+PAGE = 3
+
+
+def at(seconds: float) -> str:
+    return (NOON + timedelta(seconds=seconds)).isoformat()
+
+
+def state(type_: str, seconds: float, message: str | None = None) -> dict[str, Any]:
+    return {
+        "id": str(uuid4()),
+        "type": type_,
+        "name": type_.title(),
+        "timestamp": at(seconds),
+        "message": message,
+    }
+
+
+def event(kind: str, before: str | None, type_: str, seconds: float, *, run_count: int = 1) -> dict[str, Any]:
+    """An event of the flow run or of its task run, as the server gives it."""
+    run = {"flow-run": FLOW_RUN, "task-run": TASK_RUN}[kind]
+    related = [
+        {
+            "prefect.resource.id": f"prefect.flow.{FLOW}",
+            "prefect.resource.role": "flow",
+            "prefect.resource.name": "f",
+        }
+    ]
+    if kind == "task-run":
+        related.append(
+            {"prefect.resource.id": f"prefect.flow-run.{FLOW_RUN}", "prefect.resource.role": "flow-run"}
+        )
+    return {
+        "id": str(uuid4()),
+        "event": f"prefect.{kind}.{type_.title()}",
+        "occurred": at(seconds),
+        "received": at(seconds),
+        "resource": {
+            "prefect.resource.id": f"prefect.{kind}.{run}",
+            "prefect.resource.name": "t-1af" if kind == "task-run" else "brave-cat",
+            "prefect.run-count": str(run_count),
+        },
+        "related": related,
+        "payload": {
+            "initial_state": {"type": before} if before else None,
+            "validated_state": {"type": type_, "name": type_.title()},
+            **({"task_run": task_run()} if kind == "task-run" else {}),
+        },
+    }
+
+
+def beat(seconds: float) -> dict[str, Any]:
+    made = event("flow-run", None, "RUNNING", seconds)
+    return {**made, "event": "prefect.flow-run.heartbeat", "payload": {}}
+
+
+def flow_run(**more: Any) -> dict[str, Any]:
+    return {"id": FLOW_RUN, "flow_id": FLOW, "name": "brave-cat", "run_count": 1, "start_time": at(0)} | more
+
+
+def task_run(**more: Any) -> dict[str, Any]:
+    return {
+        "id": TASK_RUN,
+        "name": "t-1af",
+        "dynamic_key": "1af0",
+        "flow_run_id": FLOW_RUN,
+        "run_count": 1,
+    } | more
+
+
+@attrs.define
+class Prefect:
+    """The parts of Prefect's API that are asked for, over HTTP; pages are short."""
+
+    events: list[dict[str, Any]] = attrs.field(factory=list)
+    flow_runs: list[dict[str, Any]] = attrs.field(factory=lambda: [flow_run()])
+    task_runs: list[dict[str, Any]] = attrs.field(factory=list)
+    answers: deque[tuple[int, dict[str, str]]] = attrs.field(factory=deque)
+    url: str = ""
+    _found: list[dict[str, Any]] = attrs.field(factory=list, init=False)
+    asked: list[tuple[str, str, dict[str, Any], Message]] = attrs.field(factory=list)
+
+    def answer(self, path: str, body: dict[str, Any]) -> Any:
+        path, _, query = path.removeprefix("/api").partition("?")
+        match path:
+            case "/events/filter":
+                since, until = (
+                    datetime.fromisoformat(body["filter"]["occurred"][key]) for key in ("since", "until")
+                )
+                prefixes = tuple(body["filter"]["event"].get("prefix", ()))
+                times = [(datetime.fromisoformat(each["occurred"]), each) for each in self.events]
+                found = [
+                    each
+                    for time, each in sorted(times, key=lambda pair: pair[0])
+                    if since <= time <= until and each["event"].startswith(prefixes)
+                ]
+                self._found = found
+                return self._page(0)
+            case "/events/filter/next":
+                return self._page(int(query.partition("=")[2]))
+            case "/flow_runs/filter":
+                return self.flow_runs
+            case "/flow_runs/count":
+                return len(self.flow_runs)
+            case "/task_runs/filter":
+                wanted = body["task_runs"].get("state", {}).get("type", {}).get("any_")
+                lone = body["task_runs"]["flow_run_id"].get("is_null_")
+                return (
+                    []
+                    if lone
+                    else [each for each in self.task_runs if not wanted or each["state"]["type"] in wanted]
+                )
+            case _:
+                flow = {"id": FLOW, "name": "f"}
+                records = {each["id"]: each for each in (flow, *self.flow_runs, *self.task_runs)}
+                return records.get(path.rpartition("/")[2])
+
+    def _page(self, start: int) -> dict[str, Any]:
+        more = start + PAGE < len(self._found)
+        # A server behind a proxy names itself as it sees itself.
+        link = (
+            f"http://inside.invalid:4200/api/events/filter/next?page-token={start + PAGE}" if more else None
+        )
+        return {"events": self._found[start : start + PAGE], "total": len(self._found), "next_page": link}
+
+
+@pytest.fixture
+def prefect():
+    """A stub of Prefect's API that listens."""
+    stub = Prefect()
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            size = int(self.headers.get("Content-Length") or 0)
+            body = json.loads(self.rfile.read(size) or b"{}")
+            stub.asked.append((self.command, self.path, body, self.headers))
+            status, headers = stub.answers.popleft() if stub.answers else (200, {})
+            found = stub.answer(self.path, body) if status == 200 else None
+            content = json.dumps(found).encode()
+            self.send_response(404 if status == 200 and found is None else status)
+            for name, value in {"Content-Length": str(len(content)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        do_GET = do_POST = answer  # noqa: N815 - the base class's own names
+
+        def log_message(self, *_args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        stub.url = f"http://127.0.0.1:{server.server_port}/api"
+        yield stub
+        server.shutdown()
+        thread.join()
+
+
+@attrs.define
+class Backend:
+    """What was sent; ``fails`` are raised first."""
+
+    said: list[Any] = attrs.field(factory=list)
+    fails: deque[Exception] = attrs.field(factory=deque)
+
+    def send(self, event: Any) -> None:
+        if self.fails:
+            raise self.fails.popleft()
+        self.said.append(event)
+
+    def types(self) -> list[tuple[str, str]]:
+        return [(each.job.name, each.eventType.value) for each in self.said]
+
+
+@pytest.fixture
+def make(prefect):
+    """A watcher with a clock that stands still, a backend, and its cursor."""
+
+    def made(
+        cursor: Cursor | None = None, *, now: float = 100.0, keep=lambda _: None
+    ) -> tuple[Watcher, Backend, Cursor]:
+        api, backend = Api(Connection(prefect.url)), Backend()
+        cursor = cursor or Cursor(NOON, NOON)
+        reader = Reader(Directory(api), api.connection, "3.8.8", cursor.born)
+        clock = lambda: NOON + timedelta(seconds=now)
+        return Watcher(api, cursor, reader, keep, send=backend.send, clock=clock), backend, cursor
+
+    return made
+
+
+LIFE = [
+    event("flow-run", "PENDING", "RUNNING", 0),
+    event("task-run", "PENDING", "RUNNING", 1),
+    event("task-run", "RUNNING", "COMPLETED", 2),
+    event("flow-run", "RUNNING", "COMPLETED", 3),
+]
+SAID = [("f", "START"), ("f.t", "START"), ("f.t", "COMPLETE"), ("f", "COMPLETE")]
+
+
+def test_every_event_is_told_once(prefect, make) -> None:
+    """Over pages whose links lead nowhere, and over turns that ask again for the same time."""
+    prefect.events = list(LIFE)
+    watcher, backend, _ = make()
+    for _ in range(3):
+        watcher.turn()
+
+    assert SAID == backend.types()
+    assert [at(seconds) for seconds in range(4)] == [each.eventTime for each in backend.said]
+    assert backend.said[1].run.facets["parent"].run.runId == FLOW_RUN
+
+
+def test_a_late_event_is_told(prefect, make) -> None:
+    """Tasks send their own events: one that was before those already dealt with is not missed."""
+    prefect.events = [LIFE[0], *LIFE[2:]]
+    watcher, backend, _ = make()
+    watcher.turn()
+    prefect.events.append(LIFE[1])
+    watcher.turn()
+
+    assert sorted(SAID) == sorted(backend.types())
+
+
+def test_an_event_that_is_too_young_waits(prefect, make) -> None:
+    """What belongs to it may be on its way."""
+    prefect.events = list(LIFE)
+    watcher, backend, _ = make(now=3.5)
+    watcher.turn()
+
+    assert SAID[:2] == backend.types()
+
+
+def test_nothing_is_lost_when_the_backend_fails(prefect, make, tmp_path) -> None:
+    """The cursor moves behind the acknowledgement: a new watcher goes on with the event that failed."""
+    prefect.events = list(LIFE)
+    path = tmp_path / "state.json"
+    watcher, backend, _ = make(cursor_at(path, NOON), keep=keep_in(path))
+    real, count = backend.send, iter(range(100))
+
+    def send(event):
+        if next(count) == 2:
+            raise ConnectionError("away")
+        real(event)
+
+    watcher._send = send
+    with pytest.raises(DeliveryError, match="away"):
+        watcher.turn()
+    second, more, _ = make(cursor_at(path, NOON), keep=keep_in(path))
+    second.turn()
+
+    assert SAID[:2] == backend.types()
+    assert SAID[2:] == more.types()
+
+
+def test_an_event_that_is_refused_does_not_stop_the_others(prefect, make) -> None:
+    """A receiver that understood and refuses will go on refusing."""
+    prefect.events = list(LIFE)
+    watcher, backend, _ = make()
+    refusal = RuntimeError("400")
+    refusal.response = attrs.make_class("Response", ["status_code"])(400)
+    backend.fails.append(refusal)
+    watcher.turn()
+
+    assert SAID[1:] == backend.types()
+    assert (1, 3) == (watcher.tally.refused, watcher.tally.delivered)
+
+
+def test_an_event_that_cannot_be_read_is_left_out(prefect, make, caplog) -> None:
+    """One of a version to come, say."""
+    prefect.events = [*LIFE, {**beat(1), "resource": {}}]
+    watcher, backend, _ = make()
+    watcher.turn()
+
+    assert SAID == backend.types()
+    assert watcher.tally.unreadable == 1
+
+
+def test_a_silent_run_is_closed_and_a_later_state_stands(prefect, make) -> None:
+    """ABORT at the last sign of life, with the reason; the end that comes all the same takes the error back."""
+    prefect.events = [LIFE[0], LIFE[1], beat(1.5)]
+    prefect.flow_runs = [flow_run(state_type="RUNNING", state_name="Running", state=state("RUNNING", 0))]
+    prefect.task_runs = [task_run(state=state("RUNNING", 1), state_name="Running")]
+    cursor = Cursor(NOON, NOON)
+    alive, early, _ = make(cursor, now=500)
+    alive.turn()
+    dead, backend, _ = make(cursor, now=600)
+    dead.turn()
+    dead.turn()
+
+    assert SAID[:2] == early.types()
+    assert [("f.t", "ABORT"), ("f", "ABORT")] == backend.types()
+    assert {at(1.5)} == {each.eventTime for each in backend.said}
+    assert (
+        "No heartbeat since 2026-01-01T12:00:01+00:00" in backend.said[1].run.facets["errorMessage"].message
+    )
+
+    prefect.events += [LIFE[2], event("task-run", "RUNNING", "COMPLETED", 1.2), LIFE[3]]
+    prefect.events.remove(LIFE[2])
+    backend.said.clear()
+    dead.turn()
+    told = [(each.job.name, each.eventType.value, each.eventTime) for each in backend.said]
+
+    # The task had ended before the ABORT in its place: said as it was, and again after that.
+    after = NOON + timedelta(seconds=1.5, microseconds=2)
+    assert ("f.t", "COMPLETE", at(1.2)) in told
+    assert ("f.t", "COMPLETE", after.isoformat()) in told
+    assert ("f", "COMPLETE", at(3)) in told
+    assert all(
+        each.run.facets["errorMessage"]._deleted for each in backend.said if each.eventType.value == "OTHER"
+    )
+
+
+def test_a_run_without_heartbeats_is_never_taken_for_dead(prefect, make) -> None:
+    """Before Prefect 3.6.22 there are none by default."""
+    prefect.events = [LIFE[0]]
+    prefect.flow_runs = [flow_run(state_type="RUNNING", state_name="Running", state=state("RUNNING", 0))]
+    watcher, backend, _ = make(now=1e6)
+    watcher.turn()
+
+    assert SAID[:1] == backend.types()
+
+
+def test_tasks_that_a_crash_left_behind_are_closed(prefect, make) -> None:
+    """A minute after their flow run ended, at its end; once."""
+    crash = event("flow-run", "RUNNING", "CRASHED", 3)
+    prefect.events = [*LIFE[:2], crash]
+    prefect.task_runs = [task_run(state=state("RUNNING", 1), state_name="Running")]
+    cursor = Cursor(NOON, NOON)
+    for now in (30, 62, 64, 1000):
+        watcher, backend, _ = make(cursor, now=now)
+        watcher.turn()
+        if now == 64:
+            (closing,) = backend.said
+
+    assert ("f.t", "ABORT", at(3)) == (closing.job.name, closing.eventType.value, closing.eventTime)
+    assert "its flow run ended (CRASHED) before it" in closing.run.facets["errorMessage"].message
+    assert [] == backend.said
+
+
+def test_assets_that_come_after_the_end_are_told(prefect, make) -> None:
+    """The end again, at its time, with what it read and wrote."""
+    prefect.events = list(LIFE)
+    watcher, backend, _ = make()
+    watcher.turn()
+    backend.said.clear()
+    prefect.task_runs = [task_run(state=state("COMPLETED", 2), start_time=at(1))]
+    related = [{"prefect.resource.id": f"prefect.task-run.{TASK_RUN}", "prefect.resource.role": "task-run"}]
+    made = "prefect.asset.materialization.succeeded"
+    prefect.events.append(
+        {**beat(2.1), "event": made, "resource": {"prefect.resource.id": "s3://b/x"}, "related": related}
+    )
+    watcher.turn()
+    (again,) = backend.said
+
+    assert ("f.t", "COMPLETE", at(2)) == (again.job.name, again.eventType.value, again.eventTime)
+    assert [("s3://b", "x")] == [(output.namespace, output.name) for output in again.outputs]
+
+
+def test_requests_carry_the_key_and_keep_the_pace(prefect) -> None:
+    """The pause between two is what the rate asks for."""
+    pauses: list[float] = []
+    api = Api(Connection(prefect.url, "Bearer k"), requests_per_second=2, wait=pauses.append)
+    for _ in range(3):
+        api.get("/flow_runs/none")
+
+    assert {"Bearer k"} == {headers["Authorization"] for *_, headers in prefect.asked}
+    assert 2 == len(pauses)
+    assert all(0 < pause <= 1.0 for pause in pauses)
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "asked", "hopeless"),
+    [(429, {"Retry-After": "7"}, 7.0, False), (503, {}, None, False), (401, {}, None, True)],
+)
+def test_errors_say_what_to_do(prefect, status, headers, asked, hopeless) -> None:
+    """How long to wait, and whether waiting can help."""
+    prefect.answers.append((status, headers))
+    with pytest.raises(ApiError, match=str(status)) as error:
+        Api(Connection(prefect.url)).post("/flow_runs/filter", {})
+
+    assert (status, asked, hopeless) == (error.value.status, error.value.retry_after, error.value.hopeless)
+
+
+def test_a_back_fill_tries_again_itself(prefect) -> None:
+    """As long as trying can help, and after the time that was asked for."""
+    prefect.answers.extend([(503, {}), (429, {"Retry-After": "7"})])
+    pauses: list[float] = []
+    api = Api(Connection(prefect.url), attempts=3, wait=pauses.append)
+
+    assert [flow_run()] == api.post("/flow_runs/filter", {})
+    assert 7.0 == pauses[1]
+    assert 3 == api.requests
+
+
+def test_a_watcher_that_is_to_end_stops_in_between(prefect, make) -> None:
+    """A long way to catch up does not hold up the end; the next one goes on."""
+    prefect.events = [LIFE[0], *(beat(0.1 * number) for number in range(1, 60)), *LIFE[1:]]
+    watcher, backend, cursor = make()
+    watcher._stop = lambda: True
+    watcher.turn()
+    asked = len(prefect.asked)
+    make(cursor)[0].turn()
+
+    assert [] == backend.types()
+    assert asked < len(prefect.asked) - asked
+
+
+def test_an_api_that_is_away_is_an_error(free_port) -> None:
+    """Not an exception of the HTTP library."""
+    with pytest.raises(ApiError, match="flow_runs"):
+        Api(Connection(f"http://127.0.0.1:{free_port}/api")).get("/flow_runs/x")
+
+
+def test_the_loop_honours_what_the_api_asks_for(prefect, make) -> None:
+    """429 with Retry-After: that long; then on as if nothing had been."""
+    prefect.events = list(LIFE)
+    prefect.answers.append((429, {"Retry-After": "70"}))
+    watcher, backend, _ = make()
+    waits: list[float] = []
+
+    class Stop(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waits.append(timeout or 0)
+            if len(waits) == 2:
+                self.set()
+            return self.is_set()
+
+    watch(watcher, 3.0, Stop())
+
+    assert ([70.0, 3.0], SAID) == (waits, backend.types())
+
+
+def test_the_loop_ends_when_the_api_does_not_know_us(prefect, make) -> None:
+    """A wrong key does not get better by waiting."""
+    prefect.answers.append((401, {}))
+    watcher, _, _ = make()
+
+    with pytest.raises(ApiError, match="401"):
+        watch(watcher, 3.0, threading.Event())
+
+
+def test_a_back_fill_goes_on_where_it_failed(prefect) -> None:
+    """The window that failed is told again, the one before is not; a task that nobody ended is closed."""
+    prefect.flow_runs = [flow_run(state=state("CRASHED", 3, "gone"), expected_start_time=at(0))]
+    prefect.task_runs = [task_run(state=state("RUNNING", 1), start_time=at(1), state_name="Running")]
+    api, backend, kept = Api(Connection(prefect.url)), Backend(), []
+    until = NOON + timedelta(hours=3)
+
+    def work(saved) -> Backfill:
+        mark = mark_for(saved, NOON, None, until)
+        reader = Reader(Directory(api), api.connection, None)
+        return Backfill(
+            api, reader, mark, lambda mark: kept.append(mark.to_json()), now=until, send=backend.send
+        )
+
+    backend.fails.append(ConnectionError("away"))
+    with pytest.raises(DeliveryError):
+        list(work(None).run())
+    assert [] == kept
+    again = work(None)
+    assert 1 == again.count()
+    assert [1] == list(again.run())
+
+    assert [
+        ("f", "START"),
+        ("f", "OTHER"),
+        ("f", "FAIL"),
+        ("f.t", "START"),
+        ("f.t", "ABORT"),
+    ] == backend.types()
+    assert until.isoformat() == kept[-1]["done"]
+    assert "gone" == backend.said[1].run.facets["errorMessage"].message
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["watch", "--help"], ["backfill", "--help"]])
+def test_help_imports_click_only(arguments) -> None:
+    """And Prefect neither for help nor for work."""
+    code = (
+        "import sys; sys.modules['prefect'] = None\n"
+        "from openlineage_bridge_prefect.commands import prefect\n"
+        f"try: prefect({arguments!r})\n"
+        "finally: print([name for name in ('openlineage', 'prefect.flows', 'openlineage_bridge') if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+        env={"PATH": "/usr/bin"},
+    )
+
+    assert done.stdout.endswith("[]\n")
+    assert "Usage:" in done.stdout
+
+
+def test_nothing_configured_is_said_at_once(tmp_path) -> None:
+    """No place to send to, or no API to ask: exit code 2 and what to set."""
+    code = "from openlineage_bridge_prefect.commands import prefect; prefect()"
+
+    def run(**env: str) -> tuple[int, str]:
+        done = subprocess.run(
+            [sys.executable, "-c", code, "watch", "--once"],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+            cwd=tmp_path,
+            env={"HOME": str(tmp_path), **env},
+        )
+        return done.returncode, done.stderr
+
+    for expected, env in (("OPENLINEAGE_URL", {}), ("PREFECT_API_URL", {"OPENLINEAGE_URL": "http://x"})):
+        code_, said = run(**env)
+        assert (2, True) == (code_, expected in said)
