@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check test-reliability bench clean
+.PHONY: help setup demo test check test-reliability test-snowflake test-versions bench bench-peers clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -27,6 +27,23 @@ test: setup ## all tests but those of test-reliability
 test-reliability: setup ## tests that kill processes
 	$(BIN)/pytest -m reliability
 
+# fakesnow wants an older sqlglot than ours, so it has an environment of its own.
+SNOWFLAKE := .versions/fakesnow
+
+test-snowflake: setup ## the Snowflake connector against fakesnow's server
+	@test -e $(SNOWFLAKE)/.prepared || { \
+	  $(BIN)/python -m venv --clear $(SNOWFLAKE) \
+	  && grep -Ev '^(sqlglot|snowflake-connector-python)==' constraints.txt > $(SNOWFLAKE)/constraints.txt \
+	  && $(SNOWFLAKE)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(SNOWFLAKE)/constraints.txt \
+	       'fakesnow[server]==0.12.1' 'snowflake-connector-python==4.8.1' \
+	       pytest pytest-timeout pytest-randomly hypothesis openlineage-python attrs pyyaml pandas pyarrow \
+	  && $(SNOWFLAKE)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . \
+	  && touch $(SNOWFLAKE)/.prepared; }
+	$(SNOWFLAKE)/bin/python -m pytest -p no:cacheprovider tests/capture/test_fakesnow.py
+
+test-versions: setup ## the collectors on the oldest and newest versions of their orchestrators
+	$(BIN)/python tests/versions/matrix.py
+
 check: setup ## ruff, mypy, import-linter
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -34,7 +51,11 @@ check: setup ## ruff, mypy, import-linter
 	$(BIN)/lint-imports
 
 bench: setup ## the ratios of the hot paths, each against a baseline in the same run
-	@cd bench && ../$(BIN)/python translate.py && ../$(BIN)/python accept.py && ../$(BIN)/python spool.py && ../$(BIN)/python sql.py
+	@cd bench && ../$(BIN)/python translate.py && ../$(BIN)/python accept.py && ../$(BIN)/python spool.py && ../$(BIN)/python sql.py && ../$(BIN)/python capture.py
+
+bench-peers: setup ## flows of no-op tasks with the collector, without it, and with what it replaces
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
+	@cd bench && ../$(BIN)/python prefect_tasks.py
 
 clean: ## remove what the targets made
-	rm -rf .venv .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
+	rm -rf .venv .versions .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist
