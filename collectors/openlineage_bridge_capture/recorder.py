@@ -225,10 +225,16 @@ def peek(run: RunKey) -> Recording:
 
 
 def take(run: RunKey) -> Recording:
-    """What the run did, and forget it: called once, when the run ends."""
+    """What the run did, and forget it: called once, when the run ends. A local file that it wrote and removed is no output."""
     with _lock:
         tape = _tapes.pop(run, None)
-        return tape.recording() if tape else Recording()
+    recording = tape.recording() if tape else Recording()
+    return attrs.evolve(recording, writes=tuple(filter(_still_there, recording.writes)))
+
+
+def _still_there(dataset: Dataset) -> bool:
+    # Names that no file can have are answered too, unlike by pathlib.
+    return dataset.namespace != "file" or os.path.exists(dataset.name)  # noqa: PTH110
 
 
 def unattributed() -> int:

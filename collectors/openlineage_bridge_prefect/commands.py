@@ -55,7 +55,7 @@ def prefect() -> None:
     Examples:
       openlineage-bridge prefect watch
       openlineage-bridge prefect backfill --since 2026-01-01
-    """
+    """  # noqa: D301  # \b is click's mark: leave these lines as they are
 
 
 @prefect.command()

@@ -192,7 +192,8 @@ def test_whole_files_are_read_on_one_side_and_written_on_the_other(did):
     local.pipe("a.txt", b"hello")
     local.makedirs("to")
     read, written = did(lambda: (local.put("a.txt", "to/"), local.copy("a.txt", "b.txt"), local.cat("b.txt")))
-    assert ["a.txt", "b.txt"] == list(read)
+    # What the run wrote itself is no input, though it was read.
+    assert ["a.txt"] == list(read)
     assert ["to/a.txt", "b.txt"] == list(written)
 
 

@@ -192,3 +192,26 @@ def test_facet_objects_become_what_they_are_on_the_wire():
     facet = documentation_dataset.DocumentationDatasetFacet(description="orders")
     (dataset,) = Recording(inputs=(Dataset("file", "/x", {"documentation": facet}),)).to_json()["inputs"]
     assert dataset["facets"]["documentation"]["description"] == "orders"
+
+
+def test_a_file_that_the_run_wrote_and_removed_leaves_no_trace(host, tmp_path):
+    """One that stays does, and what somebody says is believed."""
+    kept, gone = tmp_path / "kept", tmp_path / "gone"
+    kept.touch()
+    with host.running("r"):
+        recorder.wrote(Dataset("file", str(kept)), Dataset("file", str(gone)), Dataset("s3://b", "k"))
+        outputs(Dataset("file", str(gone)))
+    recording = recorder.take("r")
+
+    assert (Dataset("file", str(kept)), Dataset("s3://b", "k")) == recording.writes
+    assert (Dataset("file", str(gone)),) == recording.outputs
+
+
+def test_what_the_run_put_there_itself_is_no_input(host):
+    """What it read before it wrote is."""
+    with host.running("r"):
+        recorder.read(A)
+        recorder.wrote(A, B)
+        recorder.read(A, B)
+
+    assert ((A,), (A, B)) == ((taken := recorder.take("r")).reads, taken.writes)
