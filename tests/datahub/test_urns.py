@@ -417,7 +417,9 @@ def test_the_environments_are_datahubs():
 )
 def test_a_urn_that_the_producer_gives_is_taken_as_it_is(given):
     """Whatever the rules and the environment say of others: who moves over from a plugin of DataHub's wrote it down."""
-    found = DatasetNaming(rules=[{"match": "*", "platform_instance": "x"}], env="EI").resolve("datahub", given)
+    found = DatasetNaming(rules=[{"match": "*", "platform_instance": "x"}], env="EI").resolve(
+        "datahub", given
+    )
 
     assert (given, given.split("dataPlatform:")[1].split(",")[0]) == (found.urn, found.platform)
 

@@ -73,7 +73,8 @@ def test_extras(metadata):
     extras = set(metadata.get_all("Provides-Extra"))
     base = {line.partition(">")[0] for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
 
-    assert {"all", "bench", "dagster", "datahub", "demo", "dev", "kafka", "prefect", "server", "sql"} == extras
+    expected = {"all", "bench", "dagster", "datahub", "demo", "dev", "kafka", "prefect", "server", "sql"}
+    assert expected == extras
     assert {"attrs", "click", "openlineage-python"} == base
 
 
