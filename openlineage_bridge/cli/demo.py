@@ -107,6 +107,9 @@ class Demo:
             "PREFECT_PLUGINS_ENABLED": "1",
             "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            # Prefect's own server starts with the first flow: 20 seconds are short on a busy machine.
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+            "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
             "DO_NOT_TRACK": "1",
             "DAGSTER_HOME": str(self.folder / "dagster"),
         }

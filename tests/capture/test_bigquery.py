@@ -224,13 +224,13 @@ def test_load_copy_and_extract_jobs_are_lineage_without_sql(client, service):
     load = client.load_table_from_uri(["gs://lake/day.csv"], "acme.raw.days")
     assert not recorder.peek("r")
     load.result()
-    client.copy_table("acme.raw.days", "acme.raw.copy").result()
-    client.extract_table("acme.raw.copy", "gs://out/copy.csv").result()
+    client.copy_table("acme.raw.weeks", "acme.raw.copy").result()
+    client.extract_table("acme.raw.years", "gs://out/years.csv").result()
     recording = recorder.peek("r")
-    assert {("gs://lake", "day.csv"), ("bigquery", "acme.raw.days"), ("bigquery", "acme.raw.copy")} == set(
+    assert {("gs://lake", "day.csv"), ("bigquery", "acme.raw.weeks"), ("bigquery", "acme.raw.years")} == set(
         names(recording.reads)
     )
-    assert {("bigquery", "acme.raw.days"), ("bigquery", "acme.raw.copy"), ("gs://out", "copy.csv")} == set(
+    assert {("bigquery", "acme.raw.days"), ("bigquery", "acme.raw.copy"), ("gs://out", "years.csv")} == set(
         names(recording.writes)
     )
     assert {"rowCount": 3, "size": 30} == recording.writes[0].facets["outputStatistics"]
@@ -261,7 +261,7 @@ def test_a_data_frame_is_written_and_no_temporary_file_read(client):
     pandas = pytest.importorskip("pandas")
     pytest.importorskip("pyarrow")
     client.load_table_from_dataframe(pandas.DataFrame({"n": [1]}), "acme.raw.frame").result()
-    recording = recorder.peek("r")
+    recording = recorder.take("r")
     assert ([], ["acme.raw.frame"]) == (names(recording.reads), [each.name for each in recording.writes])
 
 
@@ -272,8 +272,14 @@ def test_inserted_and_listed_rows_count(client):
     client.insert_rows(table, [(1,)])
     assert [1] == [row.n for row in client.list_rows(table)]
     recording = recorder.peek("r")
+    # The rows that are listed are those that the run inserted.
     assert ["acme.raw.stream", "acme.shop.rows"] == [each.name for each in recording.writes]
-    assert ["acme.shop.rows"] == [each.name for each in recording.reads]
+    assert [] == [each.name for each in recording.reads]
+
+
+def test_listed_rows_are_read(client):
+    assert [1] == [row.n for row in client.list_rows(client.get_table("acme.shop.rows"))]
+    assert ["acme.shop.rows"] == [each.name for each in recorder.peek("r").reads]
 
 
 def test_sqlalchemy_on_it_counts_each_statement_once(client):

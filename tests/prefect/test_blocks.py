@@ -11,14 +11,11 @@ import pytest
 # A task per line: inputs and outputs. {here} is the working directory, {postgres} and {snowflake} the databases.
 GOLDEN = {
     "blocks.s3_paths": (
-        ("file|{here}/folder/one.csv", "s3://taxi-lake|in/written.csv"),
+        ("file|{here}/folder/one.csv",),
         ("s3://other-lake|copied.csv", "s3://taxi-lake|in/folder/one.csv", "s3://taxi-lake|in/written.csv"),
     ),
     "asynchronous blocks.s3_asynchronous": (("file|{here}/two.csv",), ("s3://taxi-lake|two.csv",)),
-    "blocks.gcs_frames": (
-        ("gs://taxi-lake|frame.csv",),
-        ("file|{here}/three.csv", "gs://taxi-lake|frame.csv"),
-    ),
+    "blocks.gcs_frames": ((), ("file|{here}/three.csv", "gs://taxi-lake|frame.csv")),
     "blocks.sql_alchemy": ((), ("{postgres}|postgres.public.copies", "{postgres}|postgres.public.trips")),
     "asynchronous blocks.sql_alchemy_asynchronous": (
         ("{postgres}|postgres.public.trips",),
