@@ -72,10 +72,11 @@ def _configured() -> bool:
 
 def _arm() -> None:
     from openlineage_bridge_capture.imports import when_imported
-    from openlineage_bridge_prefect import wrapping
+    from openlineage_bridge_prefect import artifact_clients, wrapping
 
     for module in (*wrapping.ENGINES, *wrapping.CLIENTS):
         when_imported(module, wrapping.wrap_module)
+    when_imported("prefect.client.orchestration", artifact_clients.instrument)
     # `prefect.flows` is what user code imports and the API server does not: drivers stay untouched there.
     when_imported("prefect.flows", _capture)
 
@@ -83,9 +84,10 @@ def _arm() -> None:
 def _capture(_module: ModuleType) -> None:
     from openlineage_bridge_capture import libraries, recorder
     from openlineage_bridge_capture.imports import when_imported
-    from openlineage_bridge_prefect import result_storage
+    from openlineage_bridge_prefect import parents, result_storage
     from openlineage_bridge_prefect.runs import current_run
 
     recorder.attribute_with(current_run)
     libraries.install()
+    parents.export_to_children()
     when_imported("prefect.results", result_storage.instrument)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
@@ -15,7 +16,16 @@ from openlineage_bridge_capture import log
 from openlineage_bridge_capture.datasets import Dataset
 from openlineage_bridge_capture.describe import Description, describe
 from openlineage_bridge_capture.recording import Recording
-from openlineage_bridge_prefect import assets, facets, lookups, runs
+from openlineage_bridge_prefect import (
+    artifacts,
+    assets,
+    deployments,
+    execution,
+    facets,
+    lookups,
+    runs,
+    sources,
+)
 from openlineage_bridge_prefect.identity import (
     PRODUCER,
     RunReference,
@@ -24,7 +34,10 @@ from openlineage_bridge_prefect.identity import (
     namespace,
 )
 from openlineage_bridge_prefect.snapshots import Snapshot
-from openlineage_bridge_prefect.transitions import EventType
+from openlineage_bridge_prefect.transitions import TERMINAL, EventType
+
+SOURCE_KEY = "OPENLINEAGE_BRIDGE_SOURCE_CODE"
+"""Switch: the source code of flows and tasks is sent too (job facet ``sourceCode``); off unless it is ``true``."""
 
 MAX_JOB_NAMES = 10_000
 """Runs whose job names are remembered for ``jobDependencies``; the oldest are forgotten first."""
@@ -43,9 +56,11 @@ def build(snapshot: Snapshot) -> list[RunEvent]:
 
 
 def _event(snapshot: Snapshot, event_type: EventType, io: Description) -> RunEvent:
-    run = Run(runId=str(snapshot.run.id), facets={**_run_facets(snapshot, event_type), **io.run_facets})
+    run = Run(runId=str(snapshot.run.run_id), facets={**_run_facets(snapshot, event_type), **io.run_facets})
     job = Job(
-        namespace=namespace(), name=snapshot.run.job_name, facets={**_job_facets(snapshot), **io.job_facets}
+        namespace=namespace(),
+        name=snapshot.run.job_name,
+        facets={**_job_facets(snapshot, event_type), **io.job_facets},
     )
     return RunEvent(
         eventType=RunState[event_type],
@@ -65,8 +80,8 @@ def _run_facets(snapshot: Snapshot, event_type: EventType) -> dict[str, RunFacet
         found["parent"] = facets.parent(direct, root)
     if snapshot.tags:
         found["tags"] = facets.tags(snapshot.tags)
-    if snapshot.scheduled_for is not None:
-        found["nominalTime"] = facets.nominal_time(snapshot.scheduled_for)
+    if snapshot.artifacts and event_type in TERMINAL.values():
+        found["prefect_artifacts"] = facets.created_artifacts(snapshot.artifacts, facets.page(snapshot))
     if event_type == "START":
         found.update(_start_facets(snapshot))
     if event_type == "FAIL" and snapshot.failure is not None:
@@ -75,9 +90,12 @@ def _run_facets(snapshot: Snapshot, event_type: EventType) -> dict[str, RunFacet
 
 
 def _start_facets(snapshot: Snapshot) -> dict[str, RunFacet]:
-    found: dict[str, RunFacet] = {}
+    found: dict[str, RunFacet] = _deployment_facets(snapshot)
     if snapshot.parameters:
-        found["executionParameters"] = facets.execution_parameters(snapshot.parameters)
+        defaults = _deployment(snapshot).get("parameters")
+        found["executionParameters"] = facets.execution_parameters(snapshot.parameters, defaults)
+    if (executed := execution.facet(snapshot)) is not None:
+        found["prefect_execution"] = executed
     known = [(run_id, _job_names[run_id]) for run_id in snapshot.upstream if run_id in _job_names]
     if known:
         upstream = [RunReference(str(run_id), namespace(), name) for run_id, name in known]
@@ -85,11 +103,50 @@ def _start_facets(snapshot: Snapshot) -> dict[str, RunFacet]:
     return found
 
 
-def _job_facets(snapshot: Snapshot) -> dict[str, JobFacet]:
+def _deployment_facets(snapshot: Snapshot) -> dict[str, RunFacet]:
+    found: dict[str, RunFacet] = {}
+    deployment = _deployment(snapshot)
+    if deployment:
+        found["prefect_deployment"] = deployments.facet(
+            deployment, facets.deployment_page(snapshot, str(deployment["id"]))
+        )
+    if (scheduled_for := snapshot.scheduled_for) is not None:
+        end = deployments.nominal_end(deployment, scheduled_for)
+        found["nominalTime"] = facets.nominal_time(scheduled_for, end)
+    return found
+
+
+def _deployment(snapshot: Snapshot) -> Mapping[str, Any]:
+    """The API's record of the deployment that a flow run is of; empty when there is none, or nobody knows."""
+    if snapshot.deployment is not None:
+        return snapshot.deployment
+    deployment_id = snapshot.details.get("deploymentId")
+    return deployments.look_up(str(deployment_id)) if deployment_id else {}
+
+
+def _job_facets(snapshot: Snapshot, event_type: EventType) -> dict[str, JobFacet]:
     found: dict[str, JobFacet] = {"jobType": facets.job_type(snapshot.run.kind)}
     if snapshot.description:
         found["documentation"] = facets.documentation(snapshot.description)
+    if event_type == "START":
+        found.update(_definition_facets(snapshot, _deployment(snapshot)))
     return found
+
+
+def _definition_facets(snapshot: Snapshot, deployment: Mapping[str, Any]) -> dict[str, JobFacet]:
+    """What the code and the deployment of a job say; it does not change while it runs."""
+    static = {*(getattr(snapshot.definition, "tags", None) or ()), *(deployment.get("tags") or ())}
+    found = {
+        "sourceCodeLocation": sources.location(snapshot.definition, deployment),
+        "sourceCode": sources.text(snapshot.definition) if _sends_source() else None,
+        "ownership": facets.ownership(snapshot.tags, deployments.creator(deployment)),
+        "tags": facets.job_tags(static) if static else None,
+    }
+    return {name: facet for name, facet in found.items() if facet is not None}
+
+
+def _sends_source() -> bool:
+    return os.environ.get(SOURCE_KEY, "").strip().lower() in {"1", "true", "yes", "on"}
 
 
 def ancestors(run: runs.Run) -> tuple[RunReference | None, RunReference | None]:
@@ -104,7 +161,7 @@ def ancestors(run: runs.Run) -> tuple[RunReference | None, RunReference | None]:
 
 
 def _reference(run: runs.Run) -> RunReference:
-    return RunReference(str(run.id), namespace(), run.job_name)
+    return RunReference(str(run.run_id), namespace(), run.job_name)
 
 
 def remember(run: runs.Run) -> None:
@@ -117,7 +174,7 @@ def remember(run: runs.Run) -> None:
 def _io(snapshot: Snapshot) -> Description:
     """What the run read and wrote; when that cannot be told, the run still ends."""
     try:
-        return _described(snapshot.recording, snapshot.asset_use)
+        return _described(_with_named(snapshot.recording, snapshot.artifacts), snapshot.asset_use)
     except Exception:
         log.once(
             logging.WARNING,
@@ -125,6 +182,14 @@ def _io(snapshot: Snapshot) -> Description:
             exc_info=True,
         )
         return Description()
+
+
+def _with_named(recording: Recording, created: tuple[artifacts.Artifact, ...]) -> Recording:
+    """The recording, with the datasets that artifacts name."""
+    read, wrote = (artifacts.datasets(created, marker) for marker in (artifacts.INPUT, artifacts.OUTPUT))
+    if not read and not wrote:
+        return recording
+    return attrs.evolve(recording, inputs=(*recording.inputs, *read), outputs=(*recording.outputs, *wrote))
 
 
 def _described(recording: Recording, use: assets.AssetUse | None) -> Description:

@@ -1,22 +1,18 @@
 """The run, job and dataset facets of this collector's events.
 
-One facet of the specification wherever one fits; ``prefect_flowRun``, ``prefect_taskRun`` and ``prefect_asset`` for
-what none carries. Custom classes stand at module level: making an attrs class costs a millisecond.
+One facet of the specification wherever one fits; ``own_facets`` has those for what none carries.
 """
-# ruff: noqa: N815 - facet fields are named as they are on the wire
 
 from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import attr
 from openlineage.client.facet_v2 import (
-    DatasetFacet,
     JobFacet,
     RunFacet,
     documentation_dataset,
@@ -28,84 +24,25 @@ from openlineage.client.facet_v2 import (
     nominal_time_run,
     output_statistics_output_dataset,
     ownership_dataset,
+    ownership_job,
     parent_run,
     processing_engine_run,
+    tags_job,
     tags_run,
 )
 
-from openlineage_bridge_prefect import assets, parameters
+from openlineage_bridge_prefect import artifacts, assets, parameters
+from openlineage_bridge_prefect.artifacts import Artifact
 from openlineage_bridge_prefect.identity import PRODUCER, VERSION, RunReference
+from openlineage_bridge_prefect.own_facets import ArtifactsFacet, AssetFacet, FlowRunFacet, TaskRunFacet
 from openlineage_bridge_prefect.runs import Kind
 from openlineage_bridge_prefect.snapshots import Failure, Snapshot
 
-SCHEMAS = f"{PRODUCER}/schemas"
+OWNER_TAG = "owner:"
+"""What a tag begins with that names an owner."""
 
-
-@attr.define
-class FlowRunFacet(RunFacet):
-    """``prefect_flowRun``: what Prefect knows about a flow run and no facet of the specification carries."""
-
-    flowRunId: str
-    flowName: str | None = None
-    runCount: int | None = None
-    stateType: str | None = None
-    stateName: str | None = None
-    stateMessage: str | None = None
-    flowRunName: str | None = None
-    flowId: str | None = None
-    flowVersion: str | None = None
-    deploymentId: str | None = None
-    deploymentVersion: str | None = None
-    workPoolName: str | None = None
-    workQueueName: str | None = None
-    idempotencyKey: str | None = None
-    infrastructurePid: str | None = None
-    autoScheduled: bool | None = None
-    url: str | None = None
-
-    @staticmethod
-    def _get_schema() -> str:
-        return f"{SCHEMAS}/FlowRunFacet.json#/$defs/FlowRunFacet"
-
-
-@attr.define
-class TaskRunFacet(RunFacet):
-    """``prefect_taskRun``: what Prefect knows about a task run and no facet of the specification carries."""
-
-    taskRunId: str
-    taskName: str | None = None
-    runCount: int | None = None
-    retries: int | None = None
-    stateType: str | None = None
-    stateName: str | None = None
-    stateMessage: str | None = None
-    taskRunName: str | None = None
-    taskKey: str | None = None
-    taskVersion: str | None = None
-    dynamicKey: str | None = None
-    flowName: str | None = None
-    flowRunId: str | None = None
-    flowRunRunCount: int | None = None
-    materializedBy: str | None = None
-    url: str | None = None
-
-    @staticmethod
-    def _get_schema() -> str:
-        return f"{SCHEMAS}/TaskRunFacet.json#/$defs/TaskRunFacet"
-
-
-@attr.define
-class AssetFacet(DatasetFacet):
-    """``prefect_asset``: the Prefect asset behind a dataset."""
-
-    key: str
-    name: str | None = None
-    url: str | None = None
-    metadata: dict[str, str] | None = None
-
-    @staticmethod
-    def _get_schema() -> str:
-        return f"{SCHEMAS}/AssetFacet.json#/$defs/AssetFacet"
+PAGES: dict[Kind, str] = {"FLOW": "flow-run", "TASK": "task-run"}
+"""Kind of run → what Prefect calls it in links."""
 
 
 def host(snapshot: Snapshot) -> dict[str, RunFacet]:
@@ -113,17 +50,18 @@ def host(snapshot: Snapshot) -> dict[str, RunFacet]:
     version = snapshot.engine_version or _own_engine_version()
     engine = {"processing_engine": _engine(version)} if version else {}
     if snapshot.run.kind == "FLOW":
-        flow_run = FlowRunFacet(flowRunId=str(snapshot.run.id), **_host_fields(snapshot, "flow-run"))
+        flow_run = FlowRunFacet(flowRunId=str(snapshot.run.id), **_host_fields(snapshot))
         return {"prefect_flowRun": flow_run, **engine}
     task_run = TaskRunFacet(
         taskRunId=str(snapshot.run.id),
+        cacheHit=snapshot.state[1] == "Cached" if snapshot.state[0] == "COMPLETED" else None,
         materializedBy=snapshot.asset_use.tool if snapshot.asset_use else None,
-        **_host_fields(snapshot, "task-run"),
+        **_host_fields(snapshot),
     )
     return {"prefect_taskRun": task_run, **engine}
 
 
-def _host_fields(snapshot: Snapshot, kind: str) -> dict[str, Any]:
+def _host_fields(snapshot: Snapshot) -> dict[str, Any]:
     state_type, state_name, state_message = snapshot.state
     return {
         **{field: _plain(value) for field, value in snapshot.details.items()},
@@ -132,13 +70,24 @@ def _host_fields(snapshot: Snapshot, kind: str) -> dict[str, Any]:
         "stateType": state_type,
         "stateName": state_name,
         "stateMessage": parameters.without_passwords(state_message) if state_message else None,
-        "url": snapshot.url or _url(kind, snapshot.run.id),
+        "url": page(snapshot),
         "producer": PRODUCER,
     }
 
 
 def _plain(value: Any) -> Any:
     return value if value is None or isinstance(value, (bool, int, str)) else str(value)
+
+
+def page(snapshot: Snapshot) -> str | None:
+    """The page of the run in Prefect's UI."""
+    return snapshot.url or _url(PAGES[snapshot.run.kind], snapshot.run.id)
+
+
+def deployment_page(snapshot: Snapshot, deployment_id: str) -> str | None:
+    """The page of a deployment, beside that of its run."""
+    base, runs, _ = (page(snapshot) or "").rpartition("/runs/")
+    return f"{base}/deployments/deployment/{deployment_id}" if runs else None
 
 
 def _url(kind: str, run_id: UUID) -> str | None:
@@ -192,16 +141,47 @@ def tags(names: tuple[str, ...]) -> RunFacet:
     return tags_run.TagsRunFacet(tags=fields, producer=PRODUCER)
 
 
-def nominal_time(scheduled_for: datetime) -> RunFacet:
-    """When the schedule wanted the run to start."""
-    return nominal_time_run.NominalTimeRunFacet(nominalStartTime=scheduled_for.isoformat(), producer=PRODUCER)
+def job_tags(names: Iterable[str]) -> JobFacet:
+    """The tags that every run of a job has."""
+    fields = [
+        tags_job.TagsJobFacetFields(key=name, value="true", source="PREFECT") for name in sorted(set(names))
+    ]
+    return tags_job.TagsJobFacet(tags=fields, producer=PRODUCER)
 
 
-def execution_parameters(values: tuple[parameters.Parameter, ...]) -> RunFacet:
-    """What the run was called with, as far as it may be shown."""
+def ownership(tags: Iterable[str], creator: str | None) -> JobFacet | None:
+    """Who owns a job: whom tags name (``owner:team:data``), and who made its deployment; None for nobody."""
+    named = (tag.removeprefix(OWNER_TAG).strip() for tag in sorted(set(tags)) if tag.startswith(OWNER_TAG))
+    owners = [ownership_job.Owner(name=name) for name in named if name]
+    if creator:
+        owners.append(ownership_job.Owner(name=creator, type="CREATOR"))
+    return ownership_job.OwnershipJobFacet(owners=owners, producer=PRODUCER) if owners else None
+
+
+def created_artifacts(created: tuple[Artifact, ...], run_page: str | None) -> RunFacet:
+    """The artifacts that a run created."""
+    return ArtifactsFacet(artifacts=[artifacts.told(each, run_page) for each in created], producer=PRODUCER)
+
+
+def nominal_time(scheduled_for: datetime, end: datetime | None = None) -> RunFacet:
+    """When the schedule wanted the run to start, and when the next one."""
+    return nominal_time_run.NominalTimeRunFacet(
+        nominalStartTime=scheduled_for.isoformat(),
+        nominalEndTime=end.isoformat() if end is not None else None,
+        producer=PRODUCER,
+    )
+
+
+def execution_parameters(
+    values: tuple[parameters.Parameter, ...], defaults: Mapping[str, Any] | None = None
+) -> RunFacet:
+    """What the run was called with, as far as it may be shown; and whether the deployment has it so, where there is one."""
     shown = [
         execution_parameters_run.ExecutionParameter(
-            key=value.name, name=value.name, value=parameters.shown(value)
+            key=value.name,
+            name=value.name,
+            description=parameters.origin(value, defaults) if defaults is not None else None,
+            value=parameters.shown(value),
         )
         for value in values
     ]

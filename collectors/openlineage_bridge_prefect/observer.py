@@ -13,8 +13,8 @@ from uuid import UUID
 
 from openlineage_bridge_capture import log
 from openlineage_bridge_capture.emitter import emitter
-from openlineage_bridge_prefect import snapshots
-from openlineage_bridge_prefect.runs import Kind, Run, is_live, run_of
+from openlineage_bridge_prefect import contexts, snapshots
+from openlineage_bridge_prefect.runs import Kind, Run, live, run_of
 from openlineage_bridge_prefect.transitions import TERMINAL, event_types
 
 if TYPE_CHECKING:
@@ -51,10 +51,11 @@ def after(engine: Any, run: Run | None, state: Any) -> None:
 def signalled(engine: Any, run: Run | None, signal: BaseException) -> None:
     """Report what an exception out of a transition says: Prefect's ``Pause`` carries the state that the API chose.
 
-    Every other exception is the engine's to handle, and comes back as a transition of its own.
+    Every other exception is the engine's to handle, and comes back as a transition of its own. The state is the flow
+    run's; tasks are not paused.
     """
     state = getattr(signal, "state", None) if type(signal).__name__ == "Pause" else None
-    if state is not None:
+    if state is not None and run is not None and run.kind == "FLOW":
         after(engine, run, state)
 
 
@@ -74,16 +75,31 @@ def settle(run: Run | None) -> None:
 
 
 def proposed(flow_run_id: Any, result: Any) -> None:
-    """Report the end of a flow run that no engine of this process drives: a killed or cancelled child's."""
+    """Report what no engine tells: the end of a flow run that none of this process drives, and that one is paused."""
     try:
         state = result.state
-        if result.status.value != "ACCEPT" or state is None or state.type.value not in UNDRIVEN:
+        if result.status.value != "ACCEPT" or state is None:
             return
         run_id = flow_run_id if isinstance(flow_run_id, UUID) else UUID(str(flow_run_id))
-        if not is_live(run_id):
+        run = live(run_id)
+        if run is None and state.type.value in UNDRIVEN:
             emitter().emit(functools.partial(_build_undriven, run_id, state))
+        elif state.type.value == "PAUSED":
+            _paused(run, run_id, state)
     except Exception:
         _give_up()
+
+
+def _paused(run: Run | None, run_id: UUID, state: Any) -> None:
+    """A flow run waits: its own code said so, or somebody else in this process."""
+    flow = contexts.around()[1]
+    if run is None or flow is None or flow.flow_run.id != run_id:
+        emitter().emit(functools.partial(_build_undriven, run_id, state))
+    elif state.id != run.state_id:
+        run.state_id = state.id
+        types = event_types("PAUSED", started=run.started, finished=run.finished)
+        if types:
+            emitter().emit(functools.partial(_build, snapshots.of_flow_run(flow.flow_run, run, state, types)))
 
 
 def _transition(engine: Any, run: Run, state: Any) -> None:
@@ -103,9 +119,9 @@ def _transition(engine: Any, run: Run, state: Any) -> None:
 
 
 def _build(snapshot: Snapshot) -> list[RunEvent]:
-    from openlineage_bridge_prefect import events
+    from openlineage_bridge_prefect import events, lookups
 
-    return events.build(snapshot)
+    return events.build(lookups.placed(snapshot))
 
 
 def _build_undriven(flow_run_id: UUID, state: Any) -> list[RunEvent]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 import decimal
+import os
 import pathlib
 import re
 import uuid
@@ -38,6 +39,9 @@ SCALARS = (
 
 REDACTED = "***"
 
+PARAMETERS_KEY = "OPENLINEAGE_BRIDGE_PARAMETERS"
+"""Switch: with ``false``, no parameter of a run is told, neither its name nor its value."""
+
 SECRET_NAME = re.compile(
     r"pass(word|wd|phrase|code)?($|[^a-z])|pwd|secret|token|credential|api_?key|access_?key|private_?key|auth(?!or)|"
     r"signature|salt|cookie|session|connection_?string|dsn",
@@ -64,9 +68,13 @@ class Parameter:
 
 def copies(values: Mapping[str, Any] | None) -> tuple[Parameter, ...]:
     """Copies that later changes of the user's objects do not reach; cheap, for the user's thread."""
-    return tuple(
-        Parameter(name, _copy(value)) for name, value in list((values or {}).items())[:MAX_PARAMETERS]
-    )
+    if not values or _untold():
+        return ()
+    return tuple(Parameter(name, _copy(value)) for name, value in list(values.items())[:MAX_PARAMETERS])
+
+
+def _untold() -> bool:
+    return os.environ.get(PARAMETERS_KEY, "").strip().lower() in {"0", "false", "no", "off"}
 
 
 def shown(parameter: Parameter) -> str:
@@ -74,6 +82,23 @@ def shown(parameter: Parameter) -> str:
     if SECRET_NAME.search(parameter.name):
         return REDACTED
     return without_passwords(str(parameter.value))[:MAX_VALUE]
+
+
+def origin(parameter: Parameter, defaults: Mapping[str, Any]) -> str | None:
+    """Where a parameter of a deployment's run has its value from; None where that cannot be told.
+
+    Args:
+        parameter: The parameter.
+        defaults: The deployment's parameters, as the API's JSON has them.
+    """
+    name = parameter.name
+    if name not in defaults:
+        # The flow's own default, or given for the run: the API keeps them alike.
+        return None
+    default = defaults[name]
+    if not isinstance(default, SCALARS):
+        return None
+    return "as the deployment has it" if str(_copy(default)) == str(parameter.value) else "given for this run"
 
 
 def without_passwords(text: str) -> str:

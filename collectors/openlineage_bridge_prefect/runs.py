@@ -13,7 +13,7 @@ from weakref import WeakValueDictionary
 
 import attrs
 
-from openlineage_bridge_prefect import contexts
+from openlineage_bridge_prefect import attempts, contexts
 
 Kind = Literal["FLOW", "TASK"]
 
@@ -25,7 +25,7 @@ class Run:
     """A flow or task run as OpenLineage sees it.
 
     Args:
-        id: Prefect's own UUID, which is the ``runId``.
+        id: Prefect's own UUID.
         kind: Flow run or task run.
         job_name: ``flow.name``, ``flow.name.task.name``, or ``task.name`` of a task without a flow; never the task key,
             which changes when the task's source line moves.
@@ -38,6 +38,9 @@ class Run:
         started: START was emitted.
         finished: A terminal event was emitted.
         run_count: How often the run entered RUNNING, as Prefect counts.
+        attempt: How often the flow run had ended before and was run again.
+        again: Prefect may have run it before; which attempt it is, and whether that goes on with what an earlier process
+            began, is to be looked up.
     """
 
     id: UUID
@@ -51,6 +54,13 @@ class Run:
     started: bool = False
     finished: bool = False
     run_count: int = 0
+    attempt: int = 0
+    again: bool = False
+
+    @property
+    def run_id(self) -> UUID:
+        """The ``runId``: Prefect's own UUID, or one derived from it for a flow run that had ended and runs again."""
+        return attempts.run_id(self.id, self.attempt)
 
 
 _live: WeakValueDictionary[UUID, Run] = WeakValueDictionary()
@@ -59,9 +69,9 @@ _parents: set[UUID] = set()
 """Runs that were live when this process was forked: their engines, and so their reports, are the parent's."""
 
 
-def is_live(run_id: UUID) -> bool:
-    """Whether an engine of this process drives the run."""
-    return run_id in _live
+def live(run_id: UUID) -> Run | None:
+    """The run that an engine of this process drives; None when none does."""
+    return _live.get(run_id)
 
 
 def run_of(engine: Any, kind: Kind) -> Run:
@@ -95,10 +105,19 @@ def _flow_run(engine: Any) -> Run:
         flow_name=engine.flow.name,
         parent=parent,
         parent_task_run_id=None if parent else getattr(flow_run, "parent_task_run_id", None),
-        outermost=parent is None or not is_live(parent.id),
+        outermost=parent is None or live(parent.id) is None,
         state_id=getattr(flow_run.state, "id", None),
         run_count=getattr(flow_run, "run_count", 0) or 0,
+        again=_ran_before(flow_run),
     )
+
+
+def _ran_before(flow_run: Any) -> bool:
+    """Whether the record of a flow run, read before it was run, tells of an earlier attempt.
+
+    One that ended before it ran has no run count, but the time of its end as its start.
+    """
+    return bool(getattr(flow_run, "run_count", 0)) or getattr(flow_run, "start_time", None) is not None
 
 
 def _task_run(engine: Any) -> Run:
@@ -136,6 +155,7 @@ def _remote_flow_run(context: Any) -> Run:
         job_name=name,
         flow_name=name,
         parent_task_run_id=getattr(flow_run, "parent_task_run_id", None),
+        again=_ran_before(flow_run),
     )
 
 

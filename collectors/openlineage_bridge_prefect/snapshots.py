@@ -16,7 +16,8 @@ import attrs
 
 from openlineage_bridge_capture import recorder
 from openlineage_bridge_capture.recording import Recording
-from openlineage_bridge_prefect import assets, parameters
+from openlineage_bridge_prefect import artifacts, assets, parameters
+from openlineage_bridge_prefect.artifacts import Artifact
 from openlineage_bridge_prefect.assets import AssetUse
 from openlineage_bridge_prefect.parameters import Parameter
 from openlineage_bridge_prefect.runs import Run
@@ -42,8 +43,9 @@ FLOW_RUN_FIELDS = {
     "idempotencyKey": "idempotency_key",
     "infrastructurePid": "infrastructure_pid",
     "autoScheduled": "auto_scheduled",
+    "createdBy": "created_by.display_value",
 }
-"""Field of the ``prefect_flowRun`` facet → attribute of Prefect's ``FlowRun``."""
+"""Field of the ``prefect_flowRun`` facet → attribute of Prefect's ``FlowRun``, or of an attribute of it."""
 
 TASK_RUN_FIELDS = {
     "taskRunName": "name",
@@ -88,6 +90,10 @@ class Snapshot:
         failure: Why it failed; on FAIL.
         recording: What it read and wrote; at its end.
         asset_use: Prefect assets it depends on and materializes; at its end.
+        artifacts: Prefect artifacts it created; at its end.
+        definition: Prefect's ``Flow`` or ``Task``; on START. Nothing of it is copied: its options do not change.
+        labels: Labels of the run: who executes it, in which trace; on START.
+        deployment: The API's record of the run's deployment, empty for none; None where it is still to be looked up.
         engine_version: Version of Prefect, where it is not this process's own.
         url: Page of the run in Prefect's UI, where it is not for this process's own settings to say.
     """
@@ -106,6 +112,10 @@ class Snapshot:
     failure: Failure | None = None
     recording: Recording = attrs.field(factory=Recording)
     asset_use: AssetUse | None = None
+    artifacts: tuple[Artifact, ...] = ()
+    definition: Any = None
+    labels: Mapping[str, Any] = attrs.field(factory=dict)
+    deployment: Mapping[str, Any] | None = None
     engine_version: str | None = None
     url: str | None = None
 
@@ -120,6 +130,8 @@ def of_flow_engine(engine: Any, run: Run, state: Any, types: tuple[EventType, ..
         description=engine.flow.description,
         parameters=parameters.copies(engine.parameters) if "START" in types else (),
         recording=recorder.take(str(run.id)) if run.finished else Recording(),
+        artifacts=artifacts.take(engine.flow_run.id) if run.finished else (),
+        definition=engine.flow if "START" in types else None,
     )
 
 
@@ -131,10 +143,11 @@ def of_flow_run(flow_run: Any, run: Run, state: Any, types: tuple[EventType, ...
         time=state.timestamp,
         state=_state(state),
         run_count=run.run_count,
-        details={field: getattr(flow_run, name, None) for field, name in FLOW_RUN_FIELDS.items()},
+        details=details(flow_run, FLOW_RUN_FIELDS),
         tags=tuple(flow_run.tags or ()),
         scheduled_for=flow_run.expected_start_time if getattr(flow_run, "auto_scheduled", False) else None,
         failure=_failure(state),
+        labels=_labels(flow_run, types),
         **more,
     )
 
@@ -151,7 +164,7 @@ def of_task_engine(engine: Any, run: Run, state: Any, types: tuple[EventType, ..
         details={
             "taskName": engine.task.name,
             "retries": engine.task.retries,
-            **{field: getattr(task_run, name, None) for field, name in TASK_RUN_FIELDS.items()},
+            **details(task_run, TASK_RUN_FIELDS),
         },
         tags=tuple(task_run.tags or ()),
         description=engine.task.description,
@@ -160,7 +173,39 @@ def of_task_engine(engine: Any, run: Run, state: Any, types: tuple[EventType, ..
         failure=_failure(state),
         recording=recorder.take(str(run.id)) if run.finished else Recording(),
         asset_use=assets.use_of(task_run.id, state) if run.finished else None,
+        artifacts=artifacts.take(task_run.id) if run.finished else (),
+        definition=engine.task if starts else None,
+        labels=_labels(task_run, types),
     )
+
+
+def details(record: Any, fields: Mapping[str, str]) -> dict[str, Any]:
+    """Fields of a custom facet from Prefect's model of a run, or from the API's JSON of it.
+
+    Args:
+        record: The model, or the JSON.
+        fields: Field of the facet → attribute, or ``attribute.attribute``.
+    """
+    read = _key if isinstance(record, Mapping) else _attribute
+    found = {}
+    for field, name in fields.items():
+        first, _, second = name.partition(".")
+        value = read(record, first)
+        found[field] = read(value, second) if second and value is not None else value
+    return found
+
+
+def _attribute(record: Any, name: str) -> Any:
+    return getattr(record, name, None)
+
+
+def _key(record: Any, name: str) -> Any:
+    return record.get(name)
+
+
+def _labels(run: Any, types: tuple[EventType, ...]) -> dict[str, Any]:
+    # Prefect has labels since 3.1.
+    return dict(getattr(run, "labels", None) or {}) if "START" in types else {}
 
 
 def _state(state: Any) -> tuple[str, str | None, str | None]:

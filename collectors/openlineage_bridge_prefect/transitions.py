@@ -1,6 +1,9 @@
 """From the type of a Prefect state to OpenLineage event types. Pure.
 
 The state's *type* decides, never its name: ``Cached``, ``TimedOut`` and ``Retrying`` are names, and users invent more.
+
+A task run whose transaction is rolled back enters COMPLETED once more, as ``RolledBack``: that comes after its end, and is
+not told.
 """
 
 from __future__ import annotations
@@ -47,3 +50,8 @@ def event_types(state_type: str, *, started: bool, finished: bool) -> tuple[Even
     if state_type in BETWEEN and started:
         return (BETWEEN[state_type],)
     return ()
+
+
+def resumed(types: tuple[EventType, ...]) -> tuple[EventType, ...]:
+    """What is left of the first events of an engine when another one, in an earlier process, had said START."""
+    return ("RUNNING",) if types == ("START",) else tuple(each for each in types if each != "START")

@@ -1,4 +1,7 @@
-"""A real Prefect server for the whole session, and scripts run against it as users run theirs."""
+"""A real Prefect server for the whole session, and scripts run against it as users run theirs.
+
+These tests also run on older versions of Prefect; what those lack is in ``SINCE``.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,27 @@ from pathlib import Path
 from typing import Any
 
 import attrs
+import prefect
 import pytest
+
+VERSION = tuple(int(part) for part in prefect.__version__.split(".")[:3])
+
+SINCE = {
+    "plugins": (3, 4, 24),
+    "assets": (3, 4, 5),
+    "process pools": (3, 4, 25),
+    # Before, it leaves the flow run RUNNING for ever; the task run in it crashes.
+    "flows that crash on SIGTERM": (3, 8, 8),
+}
+"""What Prefect can do → the first version that can, of those that are tested."""
+
+IMPORT = """
+import runpy, sys
+import openlineage_bridge_prefect
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+"""How a script comes to be observed where Prefect has no plugins: the package is imported before it."""
 
 SCRIPTS = Path(__file__).parent / "scripts"
 SERVER_START_SECONDS = 60.0
@@ -26,6 +49,8 @@ SCRIPT_SECONDS = 90.0
 QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "DO_NOT_TRACK": "1",
+    # Importing every integration that is installed takes the server many seconds.
+    "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
     "PREFECT_LOGGING_LEVEL": "WARNING",
 }
 
@@ -66,6 +91,8 @@ def environment(home: Path, events: Path | None = None, **variables: str) -> dic
         "HOME": str(home),
         "PREFECT_HOME": str(home),
         "PREFECT_PLUGINS_ENABLED": "1",
+        # What the setting was called while plugins were an experiment.
+        "PREFECT_EXPERIMENTS_PLUGINS_ENABLED": "1",
         "OPENLINEAGE_BRIDGE_SPOOL_FOLDER": str(home / "spool"),
     }
     return {**inherited, **QUIET, **own, **(transport if events else {}), **variables}
@@ -124,9 +151,8 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
     command = (
-        sys.executable,
-        "-m",
-        "prefect",
+        # Not `python -m prefect`, which the first versions do not know.
+        str(Path(sys.executable).with_name("prefect")),
         "server",
         "start",
         "--host",
@@ -162,7 +188,7 @@ def run_script(prefect_server: Server, tmp_path_factory: pytest.TempPathFactory)
         settings = {"PREFECT_API_URL": prefect_server.api, **(backend or {}), **variables}
         began = time.monotonic()
         done = subprocess.run(
-            [sys.executable, str(SCRIPTS / script), *arguments],
+            [sys.executable, *_loader(), str(SCRIPTS / script), *arguments],
             env=environment(home, events if backend is None else None, **settings),
             cwd=home,
             timeout=SCRIPT_SECONDS,
@@ -175,6 +201,16 @@ def run_script(prefect_server: Server, tmp_path_factory: pytest.TempPathFactory)
         )
 
     return run
+
+
+def _loader() -> tuple[str, ...]:
+    return () if VERSION >= SINCE["plugins"] else ("-c", IMPORT)
+
+
+@pytest.fixture(scope="session")
+def can() -> Callable[[str], bool]:
+    """Whether the installed Prefect can do something that older ones cannot; the names are those of ``SINCE``."""
+    return lambda what: VERSION >= SINCE[what]
 
 
 # Test modules cannot import this file (they are no package), so its functions are handed out as fixtures.

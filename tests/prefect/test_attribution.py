@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.system
+
 ENDS = {"COMPLETE", "FAIL"}
 TWENTY = tuple(range(20))
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.system
+
 # A task per line: inputs and outputs. {here} is the working directory, {postgres} and {snowflake} the databases.
 GOLDEN = {
     "blocks.s3_paths": (

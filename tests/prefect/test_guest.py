@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.server
 import socket
 import threading
 from collections.abc import Iterator
@@ -71,6 +72,47 @@ def test_a_hanging_backend_costs_a_bounded_time(run_script, undisturbed, hanging
 
     assert (outcome.returncode, result) == (0, RESULT)
     assert float(seconds) < undisturbed + ADDED_SECONDS
+
+
+@pytest.mark.parametrize("trouble", ["500", "no such host", "no place for the spool", "a bug of ours"])
+def test_trouble_costs_nothing_but_lineage(run_script, undisturbed, trouble, answering_500, tmp_path) -> None:
+    """Whatever is wrong with the backend, the disk or us: result, exit code and states are the flow's own."""
+    (tmp_path / "file").write_text("")
+    settings = {
+        "500": {"OPENLINEAGE_URL": answering_500},
+        "no such host": {"OPENLINEAGE_URL": "http://backend.invalid:5000"},
+        # A folder below a file cannot be made, not even by root.
+        "no place for the spool": {
+            "OPENLINEAGE_URL": answering_500,
+            "OPENLINEAGE_BRIDGE_SPOOL_FOLDER": str(tmp_path / "file" / "spool"),
+        },
+        "a bug of ours": {"OPENLINEAGE_URL": answering_500},
+    }[trouble]
+    arguments = ("fail", "buggy") if trouble == "a bug of ours" else ("fail",)
+    outcome = run_script("small.py", *arguments, backend=settings)
+    result, seconds = outcome.stdout.split()
+
+    assert (outcome.returncode, result) == (7, RESULT)
+    assert float(seconds) < undisturbed + ADDED_SECONDS
+    assert "Traceback" not in outcome.stderr or trouble == "a bug of ours"
+
+
+@pytest.fixture
+def answering_500() -> Iterator[str]:
+    """The URL of a backend that answers 500 to everything."""
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Broken) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+
+
+class _Broken(http.server.BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_error(500)
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
 
 
 @pytest.mark.parametrize("loader", ["import-before", "import-after"])

@@ -25,6 +25,8 @@ EXPECTED = [
 # What a notebook does: Prefect is first imported while a loop runs, where its own loader gives up.
 IN_A_LOOP = f"""
 import asyncio, runpy
+
+pytestmark = pytest.mark.system
 async def main():
     import prefect
     runpy.run_path({str(SMALL)!r})

@@ -18,6 +18,8 @@ from typing import Any
 import attrs
 import pytest
 
+pytestmark = pytest.mark.system
+
 TAXI = Path(__file__).parents[2] / "examples" / "taxi"
 
 FEBRUARY, JANUARY = "yellow_tripdata_2021-02", "yellow_tripdata_2021-01"

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -32,9 +33,14 @@ WITHOUT_PREFECT = """
 import sys
 sys.modules["prefect"] = None
 from openlineage_bridge_prefect.commands import prefect
+
+pytestmark = pytest.mark.system
 prefect()
 """
-ONLY_THE_PROCESS_KNOWS = {"job": {"documentation"}, "run": {"errorMessage"}}
+ONLY_THE_PROCESS_KNOWS = {
+    "job": {"documentation", "sourceCodeLocation"},
+    "run": {"errorMessage", "prefect_execution"},
+}
 SECONDS = 40.0
 
 
@@ -219,7 +225,7 @@ def test_a_killed_process_is_closed(prefect_server, environment_of, process, wai
 
     watcher.turn()
     assert "ABORT" not in _types(said)
-    (flow_run_id,) = (run_id for run_id, sign in cursor.signs.items() if sign.beats)
+    flow_run_id = _hanging_run(said)
     sign = cursor.signs[flow_run_id].time
     now[0] += timedelta(hours=1)
     watcher.turn()
@@ -252,7 +258,15 @@ def _script(name: str):
 def _beats(watcher, cursor, said, now) -> bool:
     now[0] = datetime.now(UTC)
     watcher.turn()
-    return any(sign.beats for sign in cursor.signs.values()) and _types(said).count("START") == 2
+    sign = cursor.signs.get(_hanging_run(said))
+    return sign is not None and sign.beats and _types(said).count("START") == 2
+
+
+def _hanging_run(said) -> UUID | None:
+    """The flow run that is killed."""
+    found = (event.run.runId for event in _hanging(said) if event.job.name == "watched hanging")
+    run_id = next(found, None)
+    return UUID(run_id) if run_id else None
 
 
 def _said(watcher, said, event_type, now) -> bool:

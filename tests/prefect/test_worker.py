@@ -1,24 +1,45 @@
-"""A real process worker: runs that die or are cancelled from outside, and parents in another process."""
+"""A real process worker and ``serve()``: runs that die or are cancelled from outside, that are suspended, and run again."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import attrs
 import pytest
 
+from openlineage_bridge_prefect.attempts import run_id
+
+pytestmark = pytest.mark.reliability
+
 WORK_POOL = "processes"
 STARTED = 40.0
 ENDED = 40.0
+BUSY_ATTEMPTS = 5
+
+ENDS = {"COMPLETE", "FAIL", "ABORT"}
+TERMINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+
+# What "Retry" in Prefect's UI asks of the API.
+RETRY = {
+    "state": {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retry from the UI"},
+    "force": True,
+}
+
+OUTSIDE = "from openlineage_bridge_prefect.commands import prefect; prefect()"
 
 
 @attrs.frozen
@@ -46,91 +67,204 @@ class Api:
         flow_run = self.post(f"/deployments/{deployment['id']}/create_flow_run", {"parameters": parameters})
         return str(flow_run["id"])
 
+    def is_deployed(self, name: str) -> bool:
+        """Whether there is a deployment of this name."""
+        found = self.post("/deployments/filter", {"deployments": {"name": {"any_": [name]}}})
+        return bool(found)
+
+    def state(self, flow_run_id: str) -> str:
+        """The type of the state of a flow run."""
+        return str(self.get(f"/flow_runs/{flow_run_id}")["state_type"])
+
     def ended(self, flow_run_id: str) -> bool:
         """Whether the run has reached a terminal state."""
-        return self.get(f"/flow_runs/{flow_run_id}")["state_type"] in {
-            "COMPLETED",
-            "FAILED",
-            "CRASHED",
-            "CANCELLED",
-        }
+        return self.state(flow_run_id) in TERMINAL
 
     def _call(self, request: urllib.request.Request) -> Any:
+        # SQLite makes the server say 503 when it is busy.
+        for _ in range(BUSY_ATTEMPTS):
+            with (
+                contextlib.suppress(urllib.error.HTTPError),
+                urllib.request.urlopen(request, timeout=10) as response,
+            ):
+                return json.loads(response.read())
         with urllib.request.urlopen(request, timeout=10) as response:
             return json.loads(response.read())
 
 
-@pytest.fixture
-def api(prefect_server) -> Api:
-    return Api(prefect_server.api)
+@attrs.frozen
+class Place:
+    """A folder whose ``events.jsonl`` a worker, a ``serve()`` and their children write to, while they run.
+
+    Args:
+        folder: The folder.
+        began: A moment before the first run.
+        env: What a process that writes there has in its environment.
+        api: Prefect's API.
+        wait_until: Polls until a condition holds.
+        process: Runs a process while the block lasts.
+    """
+
+    folder: Path
+    began: datetime
+    env: dict[str, str]
+    api: Api
+    wait_until: Callable[[Callable[[], bool], float, str], None]
+    process: Callable[..., contextlib.AbstractContextManager[Any]]
+
+    def events(self, name: str = "events.jsonl") -> list[dict[str, Any]]:
+        """What was written so far."""
+        path = self.folder / name
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+    def told(self, of: str) -> list[tuple[str, str, str | None]]:
+        """Type, job and parent's job of the events of a run."""
+        return [
+            (
+                event["eventType"],
+                event["job"]["name"],
+                event["run"]["facets"].get("parent", {}).get("job", {}).get("name"),
+            )
+            for event in self.events()
+            if event["run"]["runId"] == of
+        ]
+
+    def await_end(self, of: str) -> None:
+        """Wait until the end of a run was written."""
+        has_ended = lambda: bool(ENDS & {event_type for event_type, *_ in self.told(of)})
+        self.wait_until(has_ended, ENDED, "the end of a run to be reported")
 
 
-@pytest.fixture
-def worker_home(prefect_server, run_script, environment_of, process, tmp_path):
-    """A folder whose ``events.jsonl`` a worker and its children write to, while the worker runs."""
-    settings = {"PREFECT_API_URL": prefect_server.api, "PREFECT_WORKER_QUERY_SECONDS": "1"}
-    env = environment_of(tmp_path, tmp_path / "events.jsonl", **settings)
-    create = [
-        sys.executable,
-        "-m",
-        "prefect",
-        "work-pool",
-        "create",
-        "--type",
-        "process",
-        "--overwrite",
-        WORK_POOL,
-    ]
+@pytest.fixture(scope="module")
+def place(
+    prefect_server, run_script, environment_of, process, wait_until, tmp_path_factory
+) -> Iterator[Place]:
+    """Where a process worker, and a process that serves, run what this module asks for."""
+    home = tmp_path_factory.mktemp("worker")
+    settings = {
+        "PREFECT_API_URL": prefect_server.api,
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+    }
+    env = environment_of(home, home / "events.jsonl", **settings)
+    prefect = (sys.executable, "-m", "prefect")
+    create = [*prefect, "work-pool", "create", "--type", "process", "--overwrite", WORK_POOL]
     subprocess.run(create, env=env, check=True, capture_output=True, timeout=60)
     deployed = run_script("deployed.py", backend={})
     assert deployed.returncode == 0, deployed.stderr
-    start = (sys.executable, "-m", "prefect", "worker", "start", "--pool", WORK_POOL)
-    with process(*start, log=tmp_path / "worker.log", env=env):
-        yield tmp_path
+    began = datetime.now(UTC) - timedelta(seconds=1)
+    script = str(Path(__file__).parent / "scripts" / "deployed.py")
+    with contextlib.ExitStack() as running:
+        worker = (*prefect, "worker", "start", "--pool", WORK_POOL)
+        running.enter_context(process(*worker, log=home / "worker.log", env=env))
+        running.enter_context(process(sys.executable, script, "serve", log=home / "serve.log", env=env))
+        api = Api(prefect_server.api)
+        wait_until(lambda: api.is_deployed("served"), STARTED, "the deployment that is served")
+        yield Place(home, began, env, api, wait_until, process)
 
 
-def _events(home: Path, flow_run_id: str) -> list[tuple[str, str, str | None]]:
-    """Type, job and parent's job of the events of a run."""
-    events = [json.loads(line) for line in (home / "events.jsonl").read_text().splitlines()]
-    return [
-        (
-            event["eventType"],
-            event["job"]["name"],
-            event["run"]["facets"].get("parent", {}).get("job", {}).get("name"),
-        )
-        for event in events
-        if event["run"]["runId"] == flow_run_id
-    ]
+def test_who_started_a_run_reports_what_it_cannot(place) -> None:
+    """A killed run FAILs, a cancelled one is ABORTed, under a worker and under ``serve()``."""
+    api, pid_files, hanging = place.api, {}, {}
+    for how in ("killed", "cancelled"):
+        for deployment in ("test", "served"):
+            pid_file = place.folder / f"{how}-{deployment}.pid"
+            pid_files[how, deployment] = pid_file
+            hanging[how, deployment] = api.run_deployment(f"hanging/{deployment}", pid_file=str(pid_file))
+    place.wait_until(lambda: all(path.exists() for path in pid_files.values()), STARTED, "the tasks")
+    for (how, deployment), flow_run_id in hanging.items():
+        if how == "killed":
+            os.kill(int(pid_files[how, deployment].read_text()), signal.SIGKILL)
+        else:
+            api.post(f"/flow_runs/{flow_run_id}/set_state", {"state": {"type": "CANCELLING"}})
+    for flow_run_id in hanging.values():
+        place.await_end(flow_run_id)
+
+    ends = {"killed": "FAIL", "cancelled": "ABORT"}
+    for (how, _), flow_run_id in hanging.items():
+        assert place.told(flow_run_id) == [("START", "hanging", None), (ends[how], "hanging", None)]
 
 
-def _has_ended(home: Path, flow_run_id: str) -> Callable[[], bool]:
-    return lambda: any(event[0] in {"COMPLETE", "FAIL", "ABORT"} for event in _events(home, flow_run_id))
+def test_the_run_of_a_deployment_names_the_run_that_asked_for_it(place) -> None:
+    """The parent is in another process, and found through the API."""
+    parent = place.api.run_deployment("deployed parent/test")
+    place.await_end(parent)
+    child = place.api.post("/flow_runs/filter", {"flows": {"name": {"any_": ["deployed child"]}}})[0]["id"]
+    place.await_end(child)
 
-
-@pytest.mark.reliability
-def test_a_worker_reports_what_its_children_cannot(api, worker_home, wait_until) -> None:
-    """A killed run FAILs, a cancelled one is ABORTed, and a deployment's run names the run that asked for it."""
-    pid_files = {how: worker_home / f"{how}.pid" for how in ("killed", "cancelled")}
-    hanging = {how: api.run_deployment("hanging/test", pid_file=str(path)) for how, path in pid_files.items()}
-    parent = api.run_deployment("deployed parent/test")
-    wait_until(lambda: all(path.exists() for path in pid_files.values()), STARTED, "both tasks")
-    os.kill(int(pid_files["killed"].read_text()), signal.SIGKILL)
-    api.post(f"/flow_runs/{hanging['cancelled']}/set_state", {"state": {"type": "CANCELLING"}})
-    for flow_run_id in (*hanging.values(), parent):
-        wait_until(lambda run=flow_run_id: api.ended(run), ENDED, "the runs to end")
-        wait_until(_has_ended(worker_home, flow_run_id), ENDED, "their events")
-    child = api.post("/flow_runs/filter", {"flows": {"name": {"any_": ["deployed child"]}}})[0]["id"]
-
-    assert _events(worker_home, hanging["killed"]) == [("START", "hanging", None), ("FAIL", "hanging", None)]
-    assert _events(worker_home, hanging["cancelled"]) == [
-        ("START", "hanging", None),
-        ("ABORT", "hanging", None),
-    ]
-    assert _events(worker_home, parent) == [
-        ("START", "deployed parent", None),
-        ("COMPLETE", "deployed parent", None),
-    ]
-    assert _events(worker_home, child) == [
+    assert place.told(parent) == [("START", "deployed parent", None), ("COMPLETE", "deployed parent", None)]
+    assert place.told(child) == [
         ("START", "deployed child", "deployed parent"),
         ("COMPLETE", "deployed child", "deployed parent"),
     ]
+
+
+def test_a_run_that_had_ended_and_runs_again_is_another_run(place) -> None:
+    """Each attempt has its own id, START, end and children; the attempt cancelled before it ran is one as well."""
+    api, file = place.api, place.folder / "needed"
+    first = api.run_deployment("needing/test", file=str(file))
+    place.await_end(first)
+    file.write_text("there")
+    second, third = (str(run_id(UUID(first), number)) for number in (1, 2))
+    api.post(f"/flow_runs/{first}/set_state", RETRY)
+    place.await_end(second)
+    api.post(f"/flow_runs/{first}/set_state", RETRY)
+    place.await_end(third)
+
+    for attempt, end in ((first, "FAIL"), (second, "COMPLETE"), (third, "COMPLETE")):
+        assert place.told(attempt) == [("START", "needing", None), (end, "needing", None)]
+    below = _below(place.events(), {first, second, third})
+    assert {first, second} <= set(below), below
+    _agree(place, {first, second, third})
+
+
+def test_a_run_that_was_suspended_goes_on(place) -> None:
+    """One START, though two processes ran it."""
+    api = place.api
+    flow_run_id = api.run_deployment("suspending/test")
+    place.wait_until(lambda: api.state(flow_run_id) == "PAUSED", STARTED, "the run to be suspended")
+    api.post(f"/flow_runs/{flow_run_id}/resume", {})
+    place.await_end(flow_run_id)
+    expected = ["START", "OTHER", "RUNNING", "COMPLETE"]
+
+    assert expected == [event_type for event_type, *_ in place.told(flow_run_id)]
+    _agree(place, {flow_run_id})
+
+
+def _below(events: list[dict[str, Any]], parents: set[str]) -> dict[str, set[str]]:
+    """Parent → the runs of the subflow that name it, whose task names them in turn, with the parent as the root."""
+    found = defaultdict(set)
+    for event in events:
+        parent = event["run"]["facets"].get("parent")
+        if event["job"]["name"] == "below" and parent["run"]["runId"] in parents:
+            found[parent["run"]["runId"]].add(event["run"]["runId"])
+    tasks = [event["run"]["facets"]["parent"] for event in events if event["job"]["name"] == "below.needs"]
+    roots = {parent["run"]["runId"]: parent["root"]["run"]["runId"] for parent in tasks}
+    assert all(roots[child] == parent for parent, children in found.items() for child in children)
+    return found
+
+
+def _agree(place: Place, runs: set[str]) -> None:
+    """A back-fill and a watcher tell the same of these runs, and of all below them, as the collector."""
+    since = place.began.strftime("%Y-%m-%dT%H:%M:%S")
+    inside = {_key(event) for event in place.events() if _of(event, runs)}
+    about = {of for of, *_ in inside}
+    for what in ("backfill", "watch"):
+        name = f"{what}-{min(runs)}.jsonl"
+        env = {**place.env, "OPENLINEAGE__TRANSPORT__LOG_FILE_PATH": str(place.folder / name)}
+        state = ("--state", str(place.folder / f"{name}.state"), "--since", since)
+        line = (sys.executable, "-c", OUTSIDE, what, *state, *(("--every", "0.3") if what == "watch" else ()))
+        told = lambda name=name: {key for key in map(_key, place.events(name)) if key[0] in about}
+        with place.process(*line, log=place.folder / f"{name}.log", env=env):
+            place.wait_until(lambda told=told: inside <= told(), ENDED, f"{what} to tell the same")
+        # Only what is set by somebody outside is told from outside alone, and asides.
+        assert {event_type for _, event_type, *_ in told() - inside} <= {"OTHER", "RUNNING"}
+
+
+def _of(event: dict[str, Any], runs: set[str]) -> bool:
+    parent = event["run"]["facets"].get("parent", {})
+    return bool(runs & {event["run"]["runId"], parent.get("root", {}).get("run", {}).get("runId")})
+
+
+def _key(event: dict[str, Any]) -> tuple[str, str, str, str]:
+    return event["run"]["runId"], event["eventType"], event["eventTime"], event["job"]["name"]

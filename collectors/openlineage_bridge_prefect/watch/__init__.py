@@ -8,7 +8,7 @@ For runs that no collector saw, and beside it: both give the same events, so a b
 * ``directory``    which run is this, who encloses it; looked up once, then known
 * ``reading``      transition → snapshot → OpenLineage events
 * ``asides``       what the API knows less well than the process, said so that the process has the last word
-* ``assets``       the events of Prefect assets → what a task run read and wrote
+* ``assets``       the events of Prefect assets → what a task run read and wrote; ``artifacts``: what runs created
 * ``vigil``        runs whose process died, and the tasks that they left behind
 * ``cursor``       how far the watcher has come, in a file
 * ``delivery``     one event to the backend
@@ -16,8 +16,8 @@ For runs that no collector saw, and beside it: both give the same events, so a b
 * ``backfill``     history from runs and their states
 
 What only the process knows is absent here: datasets of captured SQL and files, tracebacks, descriptions of flows and
-tasks, parameters of tasks, assets that a plain task depends on, and the parent of a flow that a task without a flow
-called. What the API knows less well (the message of a failure, parameters as JSON) rides in an event one microsecond
+tasks, where their code stands and what their options are, parameters of tasks, assets that a plain task depends on, and the parent of a flow that a task without a flow
+called. What the API knows less well (the message of a failure, parameters as JSON, what a deployment was at that time) rides in an event one microsecond
 earlier, so that the collector's word stands wherever there is one. The job name of a task with a custom run name comes
 from its first event; where that is past its retention, from the name of its function.
 """

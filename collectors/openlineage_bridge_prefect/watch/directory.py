@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
+import attrs
+
+from openlineage_bridge_prefect.attempts import Attempt, attempt_at
+from openlineage_bridge_prefect.attempts import run_id as id_of_attempt
+from openlineage_bridge_prefect.deployments import FRESH_SECONDS, Deployments
 from openlineage_bridge_prefect.runs import Run
 from openlineage_bridge_prefect.watch.api import Api, ApiError
-from openlineage_bridge_prefect.watch.transitions import Transition
+from openlineage_bridge_prefect.watch.transitions import Transition, time_of
 
 Value = TypeVar("Value")
 
 CAPACITY = 20_000
 """Runs of each kind that are remembered; the oldest are read again when they are needed."""
+
+RESULT = "result"
+"""Type of what Prefect's server notes of a persisted result, as if it were an artifact."""
 
 TASK_RUN_BEGINS = ["prefect.task-run.Pending", "prefect.task-run.Scheduled"]
 """The first events of a task run: they have its name from before ``task_run_name`` changed it."""
@@ -43,6 +52,8 @@ class Directory:
         self._flows: Known[str] = Known()
         self._runs: Known[Run] = Known()
         self._first_names: Known[str] = Known()
+        self._states: Known[dict[datetime, str]] = Known()
+        self._deployments = Deployments()
 
     def remember(self, flow_runs: Iterable[Mapping[str, Any]]) -> None:
         """Flow runs that were read for another reason."""
@@ -72,14 +83,69 @@ class Directory:
             self._flows[key] = flow["name"]
         return self._flows[key]
 
+    def deployment(self, flow_run_id: UUID) -> Mapping[str, Any]:
+        """The record of the deployment that a flow run is of; empty for none, or one that may not be seen."""
+        deployment_id = self.flow_run(flow_run_id).get("deployment_id")
+        if not deployment_id:
+            return {}
+        try:
+            return self._deployments.of(deployment_id, self._api.get)
+        except ApiError as error:
+            if not error.hopeless:
+                raise
+            self._deployments.keep(deployment_id, {}, FRESH_SECONDS)
+            return {}
+
+    def artifacts(self, flow_run_id: UUID) -> list[Mapping[str, Any]]:
+        """The records of the artifacts that a flow run and its task runs created; in one request."""
+        wanted = {"flow_run_id": {"any_": [str(flow_run_id)]}, "type": {"not_any_": [RESULT]}}
+        criteria = {"artifacts": wanted, "sort": "ID_DESC"}
+        try:
+            return [each for page in self._api.objects("/artifacts/filter", criteria) for each in page]
+        except ApiError as error:
+            if not error.hopeless:
+                raise
+            return []
+
+    def placed(self, transition: Transition) -> Transition:
+        """The transition, with what the states of the flow run before it tell; a task run has one attempt."""
+        if transition.kind != "FLOW":
+            return transition
+        run_id = transition.run_id
+        if run_id not in self._states:
+            first = _is_first(transition, self.flow_run(run_id))
+            states = {} if first else self._read_states(run_id)
+            if not first and not states:
+                # It was deleted: what the transition itself tells has to do.
+                return transition
+            self._states[run_id] = states
+        self._states[run_id][transition.time] = transition.type
+        begun = attempt_at(self._states[run_id].items(), transition.time, transition.type).begun
+        return attrs.evolve(transition, begun=begun)
+
+    def _read_states(self, flow_run_id: UUID) -> dict[datetime, str]:
+        states = self._api.get(f"/flow_run_states/?flow_run_id={flow_run_id}") or ()
+        return {time_of(state["timestamp"]): state["type"] for state in states}
+
+    def _attempt(self, flow_run_id: UUID, moment: datetime, entered: str = "RUNNING") -> int:
+        """Which attempt of a flow run a moment belongs to."""
+        if flow_run_id not in self._states and (self.flow_run(flow_run_id).get("run_count") or 0) > 1:
+            self._states[flow_run_id] = self._read_states(flow_run_id)
+        states = self._states.get(flow_run_id)
+        return (attempt_at(states.items(), moment, entered) if states else Attempt()).number
+
     def run_of(self, transition: Transition) -> Run | None:
         """The run of a transition; None when nothing tells its name any more."""
         if transition.kind == "FLOW":
-            return self._flow_run(transition.run_id, transition.flow_name)
+            return self._flow_run(transition.run_id, transition.flow_name, transition.time, transition.type)
         if transition.type in {"PENDING", "SCHEDULED"} and transition.before is None and transition.run_name:
             self._first_names[transition.run_id] = transition.run_name
         return self._task_run(
-            transition.run_id, transition.task_run, transition.flow_run_id, transition.flow_name
+            transition.run_id,
+            transition.task_run,
+            transition.flow_run_id,
+            transition.flow_name,
+            transition.time,
         )
 
     def task_run(self, task_run_id: UUID) -> Run | None:
@@ -90,25 +156,31 @@ class Directory:
         if record is None:
             return None
         flow_run_id = record.get("flow_run_id")
-        return self._task_run(task_run_id, record, UUID(flow_run_id) if flow_run_id else None, None)
+        moment = time_of(record.get("start_time") or record["state"]["timestamp"])
+        return self._task_run(task_run_id, record, UUID(flow_run_id) if flow_run_id else None, None, moment)
 
-    def _flow_run(self, flow_run_id: UUID, flow_name: str | None) -> Run | None:
-        if flow_run_id in self._runs:
-            return self._runs[flow_run_id]
+    def _flow_run(
+        self, flow_run_id: UUID, flow_name: str | None, moment: datetime, entered: str = "RUNNING"
+    ) -> Run | None:
+        """The attempt of a flow run that a moment belongs to."""
+        attempt = self._attempt(flow_run_id, moment, entered)
+        key = id_of_attempt(flow_run_id, attempt)
+        if key in self._runs:
+            return self._runs[key]
         record = self.flow_run(flow_run_id)
         name = flow_name or (self.flow_name(record["flow_id"]) if record else None)
         if name is None:
             return None
-        run = Run(id=flow_run_id, kind="FLOW", job_name=name, flow_name=name)
+        run = Run(id=flow_run_id, kind="FLOW", job_name=name, flow_name=name, attempt=attempt)
         starter = record.get("parent_task_run_id")
         complete = True
         if starter:
-            run.parent, complete = self._behind(UUID(starter))
+            run.parent, complete = self._behind(UUID(starter), moment)
         if complete:
-            self._runs[flow_run_id] = run
+            self._runs[key] = run
         return run
 
-    def _behind(self, starter: UUID) -> tuple[Run | None, bool]:
+    def _behind(self, starter: UUID, moment: datetime) -> tuple[Run | None, bool]:
         """The run that called a flow, behind the task run by which Prefect tracks the call; and whether that is certain.
 
         The tracking task run names the task around the call as its parent; without one the call is the flow's own.
@@ -116,14 +188,20 @@ class Directory:
         record = self._api.get(f"/task_runs/{starter}")
         if record is None:
             return None, False
-        return self._around(record, UUID(record["flow_run_id"]) if record.get("flow_run_id") else None, None)
+        flow_run_id = record.get("flow_run_id")
+        return self._around(record, UUID(flow_run_id) if flow_run_id else None, None, moment)
 
     def _task_run(
-        self, task_run_id: UUID, record: Mapping[str, Any], flow_run_id: UUID | None, flow_name: str | None
+        self,
+        task_run_id: UUID,
+        record: Mapping[str, Any],
+        flow_run_id: UUID | None,
+        flow_name: str | None,
+        moment: datetime,
     ) -> Run | None:
         if task_run_id in self._runs:
             return self._runs[task_run_id]
-        parent, complete = self._around(record, flow_run_id, flow_name)
+        parent, complete = self._around(record, flow_run_id, flow_name, moment)
         flow_name = parent.flow_name if parent is not None else flow_name
         name = self._task_name(task_run_id, record)
         if name is None or (flow_run_id is not None and flow_name is None):
@@ -141,7 +219,7 @@ class Directory:
         return run
 
     def _around(
-        self, record: Mapping[str, Any], flow_run_id: UUID | None, flow_name: str | None
+        self, record: Mapping[str, Any], flow_run_id: UUID | None, flow_name: str | None, moment: datetime
     ) -> tuple[Run | None, bool]:
         """The run around a task run: the task run that called it, else its flow run; and whether that is certain.
 
@@ -151,7 +229,7 @@ class Directory:
         found = self.task_run(caller) if caller is not None else None
         if found is not None:
             return found, True
-        around = self._flow_run(flow_run_id, flow_name) if flow_run_id is not None else None
+        around = self._flow_run(flow_run_id, flow_name, moment) if flow_run_id is not None else None
         return around, caller is None and (around is not None or flow_run_id is None)
 
     def _task_name(self, task_run_id: UUID, record: Mapping[str, Any]) -> str | None:
@@ -181,6 +259,19 @@ class Directory:
                 raise
             return None
         return first[0]["resource"].get("prefect.resource.name") if first else None
+
+
+def _is_first(transition: Transition, record: Mapping[str, Any]) -> bool:
+    """Whether a flow run certainly had not ended before a transition, nor begun before one into RUNNING.
+
+    A run that ended before it ran has no run count, but the time of its end as its start.
+    """
+    start = record.get("start_time")
+    return (
+        transition.before in {None, "SCHEDULED", "PENDING"}
+        and transition.run_count == (transition.type == "RUNNING")
+        and (start is None or time_of(start) >= transition.time)
+    )
 
 
 def parent_of(record: Mapping[str, Any]) -> UUID | None:

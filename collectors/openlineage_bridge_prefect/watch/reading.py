@@ -20,12 +20,19 @@ from openlineage_bridge_prefect.snapshots import (
     TASK_RUN_FIELDS,
     Failure,
     Snapshot,
+    details,
 )
 from openlineage_bridge_prefect.transitions import TERMINAL
-from openlineage_bridge_prefect.watch import asides
+from openlineage_bridge_prefect.watch import artifacts, asides
 from openlineage_bridge_prefect.watch.connection import Connection
 from openlineage_bridge_prefect.watch.directory import Directory
 from openlineage_bridge_prefect.watch.transitions import Transition, time_of
+
+MAY_HAVE_CHANGED = {
+    "run": ("prefect_deployment", "prefect_execution", "nominalTime"),
+    "job": ("sourceCodeLocation", "ownership", "tags"),
+}
+"""Facets of a flow run's START that rest on what the API says now, and of which the process may know more."""
 
 
 class Reader:
@@ -62,6 +69,7 @@ class Reader:
             use: What it did with assets; at its end.
             closed: When it was said to have ended because its process seemed dead.
         """
+        transition = self.directory.placed(transition)
         run = self.directory.run_of(transition)
         if run is None or not transition.types:
             return []
@@ -72,7 +80,21 @@ class Reader:
             aside |= asides.parameters_of(snapshot, self.directory.flow_run(run.id))
         if closed is not None and transition.type in TERMINAL:
             return [*self._corrected(built, aside or asides.taken_back(), transition.time, closed)]
-        return [asides.before(built[0], aside, transition.time), *built] if aside else built
+        told = [*_with_aside(built, aside, transition), *built]
+        return (
+            [*told, *self._artifacts(run)]
+            if transition.kind == "FLOW" and transition.type in TERMINAL
+            else told
+        )
+
+    def _artifacts(self, flow_run: Run) -> list[RunEvent]:
+        """What a flow run and its task runs created, once it has ended."""
+        found = []
+        for (kind, run_id), records in artifacts.by_run(self.directory.artifacts(flow_run.id)).items():
+            run = flow_run if kind == "FLOW" else self.directory.task_run(run_id)
+            if run is not None:
+                found.append(artifacts.event(run, self._connection.page(run.kind, run.id), records))
+        return found
 
     def _built(self, snapshot: Snapshot, transition: Transition) -> list[RunEvent]:
         """The collector's events, the parent on START alone.
@@ -154,17 +176,20 @@ class Reader:
 
     def _flow_run(self, common: Snapshot, transition: Transition) -> Snapshot:
         record = self.directory.flow_run(common.run.id)
-        fields = {field: record.get(name) for field, name in FLOW_RUN_FIELDS.items()}
         return attrs.evolve(
             common,
-            details={**fields, "flowRunName": transition.run_name or record.get("name")},
+            details={
+                **details(record, FLOW_RUN_FIELDS),
+                "flowRunName": transition.run_name or record.get("name"),
+            },
             tags=tuple(record.get("tags") or ()),
             scheduled_for=time_of(record["expected_start_time"]) if record.get("auto_scheduled") else None,
+            labels=record.get("labels") or {},
+            deployment=self.directory.deployment(common.run.id) if "START" in common.types else {},
         )
 
     def _task_run(self, common: Snapshot, transition: Transition, upstream: tuple[UUID, ...]) -> Snapshot:
         record = transition.task_run
-        fields = {field: record.get(name) for field, name in TASK_RUN_FIELDS.items()}
         own = {
             "taskName": task_name(common.run),
             "retries": (record.get("empirical_policy") or {}).get("retries"),
@@ -172,7 +197,10 @@ class Reader:
             "flowRunId": str(transition.flow_run_id) if transition.flow_run_id else None,
         }
         return attrs.evolve(
-            common, details={**fields, **own}, tags=tuple(record.get("tags") or ()), upstream=upstream
+            common,
+            details={**details(record, TASK_RUN_FIELDS), **own},
+            tags=tuple(record.get("tags") or ()),
+            upstream=upstream,
         )
 
     def _upstream(self, transition: Transition) -> tuple[UUID, ...]:
@@ -182,6 +210,25 @@ class Reader:
             if (run := self.directory.task_run(task_run_id)) is not None:
                 events.remember(run)
         return tuple(found)
+
+
+def _with_aside(
+    built: list[RunEvent], run_facets: Mapping[str, Any], transition: Transition
+) -> list[RunEvent]:
+    """The aside that goes before these events, if there is one; what belongs there is taken out of them."""
+    first = built[0]
+    moved = _taken(first.run.facets, "run") if transition.kind == "FLOW" else {}
+    of_job = _taken(first.job.facets, "job") if transition.kind == "FLOW" else {}
+    if not (run_facets or moved or of_job):
+        return []
+    aside = asides.before(first, {**run_facets, **moved}, transition.time)
+    aside.job.facets = of_job
+    return [aside]
+
+
+def _taken(facets_of: dict[str, Any] | None, kind: str) -> dict[str, Any]:
+    names = [name for name in MAY_HAVE_CHANGED[kind] if facets_of and name in facets_of]
+    return {name: facets_of.pop(name) for name in names} if facets_of else {}
 
 
 def _inputs(record: Mapping[str, Any]) -> list[UUID]:

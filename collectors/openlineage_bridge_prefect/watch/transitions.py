@@ -1,7 +1,7 @@
 """From Prefect's events and lists of states to transitions of runs; pure.
 
 Which OpenLineage events a transition asks for follows from the state before it, the state itself and Prefect's count of
-attempts: nothing has to be remembered of a run, so a watcher may begin anywhere.
+attempts, and for a flow run from its states before: all of it can be asked for, so a watcher may begin anywhere.
 """
 
 from __future__ import annotations
@@ -22,8 +22,11 @@ KINDS: dict[str, Kind] = {"prefect.flow-run.": "FLOW", "prefect.task-run.": "TAS
 HEARTBEAT = "prefect.flow-run.heartbeat"
 
 NOT_BEGUN = frozenset({None, "PENDING"})
-"""State types out of which an engine that has just begun puts its run into RUNNING: START, also for the re-run of a run
-that had ended and for one that was resumed in a new process. An engine's own retries come out of others."""
+"""State types out of which an engine that has just begun puts its run into RUNNING. An engine's own retries come out of
+others."""
+
+CLOCK_SECONDS = 0.001
+"""What two accounts of one duration may differ by."""
 
 
 @attrs.frozen
@@ -43,6 +46,7 @@ class Transition:
         flow_run_id: The flow run of a task run.
         flow_name: The flow, where it is told.
         task_run: Prefect's own fields of a task run.
+        begun: Whether this attempt of a flow run had started before; None where its states before are not known.
     """
 
     run_id: UUID
@@ -57,6 +61,7 @@ class Transition:
     flow_run_id: UUID | None = None
     flow_name: str | None = None
     task_run: Mapping[str, Any] = attrs.field(factory=dict, repr=False)
+    begun: bool | None = None
 
     @property
     def types(self) -> tuple[EventType, ...]:
@@ -67,13 +72,15 @@ class Transition:
         """
         if self.type == "RUNNING":
             fresh = self.before in NOT_BEGUN or self.before in TERMINAL or self.run_count <= 1
-            return event_types(self.type, started=not fresh, finished=False)
+            return event_types(self.type, started=self._started(not fresh), finished=False)
         if self.type in TERMINAL:
             ended = self.before in TERMINAL
-            return event_types(
-                self.type, started=ended or self.run_count > 0, finished=ended and self.kind == "TASK"
-            )
+            started = self._started(ended or self.run_count > 0)
+            return event_types(self.type, started=started, finished=ended and self.kind == "TASK")
         return event_types(self.type, started=self.before == "RUNNING", finished=False)
+
+    def _started(self, likely: bool) -> bool:
+        return likely if self.begun is None else self.begun
 
 
 @attrs.frozen
@@ -165,6 +172,8 @@ def known_states(run: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     state, run_count = run.get("state"), run.get("run_count") or 0
     if not state or run_count > 1 or (run_count == 1 and not run.get("start_time")):
         return None
+    if _was_interrupted(run):
+        return None
     if run_count == 0:
         return [state]
     if state["type"] == "RUNNING":
@@ -173,6 +182,14 @@ def known_states(run: Mapping[str, Any]) -> list[dict[str, Any]] | None:
         return None
     running = {"type": "RUNNING", "name": "Running", "timestamp": run["start_time"]}
     return [running, state]
+
+
+def _was_interrupted(run: Mapping[str, Any]) -> bool:
+    """Whether a flow run that ended was not running all the time since its start: paused, suspended, or ended before."""
+    start, end, ran = (run.get(name) for name in ("start_time", "end_time", "total_run_time"))
+    if "flow_run_id" in run or not start or not end or ran is None or not run.get("run_count"):
+        return False
+    return abs((time_of(end) - time_of(start)).total_seconds() - float(ran)) > CLOCK_SECONDS
 
 
 def time_of(text: str) -> datetime:

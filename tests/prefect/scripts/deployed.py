@@ -1,13 +1,15 @@
-"""Flows that a process worker runs, and, run as a script, their deployments."""
+"""Flows that a process worker or ``serve()`` runs, and, run as a script, their deployments."""
 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from pathlib import Path
 
-from prefect import flow, task
+from prefect import flow, serve, task
 from prefect.deployments import run_deployment
+from prefect.flow_runs import suspend_flow_run
 
 WORK_POOL = "processes"
 
@@ -35,12 +37,38 @@ def parent() -> None:
     run_deployment("deployed child/test", timeout=60, poll_interval=1)
 
 
+@task
+def needs(file: str) -> None:
+    Path(file).read_text()
+
+
+@flow(name="below")
+def below(file: str) -> None:
+    needs(file)
+
+
+@flow(name="needing")
+def needing(file: str) -> None:
+    below(file)
+
+
+@task
+def one() -> int:
+    return 1
+
+
+@flow(name="suspending", persist_result=True)
+def suspending() -> int:
+    suspend_flow_run(key="once")
+    return one()
+
+
 def main() -> None:
     here = Path(__file__)
-    for name in ("hanging", "child", "parent"):
+    for name in ("hanging", "child", "parent", "needing", "suspending"):
         deployable = flow.from_source(source=str(here.parent), entrypoint=f"{here.name}:{name}")
         deployable.deploy("test", work_pool_name=WORK_POOL, print_next_steps=False)
 
 
 if __name__ == "__main__":
-    main()
+    serve(hanging.to_deployment("served"), limit=4) if "serve" in sys.argv else main()

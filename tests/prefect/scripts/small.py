@@ -24,7 +24,19 @@ def small() -> int:
     return sum(double(number) for number in range(3))
 
 
+def break_the_collector() -> None:
+    """A bug of the collector's own: no transition can be copied, and no event built."""
+    from openlineage_bridge_prefect import events, snapshots
+
+    def bug(*_: object, **__: object) -> None:
+        raise AssertionError("a bug")
+
+    snapshots.of_flow_run = events.build = bug
+
+
 def main() -> None:
+    if "buggy" in sys.argv:
+        break_the_collector()
     began = time.perf_counter()
     result = small()
     print(f"{result} {time.perf_counter() - began:.3f}")  # noqa: T201 - the test reads it
