@@ -1,19 +1,42 @@
 """Dagster → OpenLineage: one sensor, ``sensors=[openlineage_sensor()]``, and the lineage of every run.
 
-* ``sensor``           the sensor, and what a tick does
+* ``sensor``           the sensor, and what a tick does; ``component`` the same for ``dg``
 * ``location``         a code location of its own for it, where user code stays untouched
+* ``commands``         ``openlineage-bridge dagster``: ``tailer`` the same in a process of its own, ``backfill`` over history
+* ``doctor``           ``openlineage-bridge doctor dagster``; ``selfcheck`` tries what it finds in a fresh process
 * ``tail``             the core: discover runs, read their logs, fold, deliver; ``discovery`` ``cursor`` ``delivery``
+* ``reading``          one instance read page by page
+* ``statefile``        what a process of its own keeps of how far it came; ``process`` its signals, log and errors
 * ``fold``             the pure fold of one run's log to OpenLineage events; ``steps`` ``facets`` ``partitions`` ``runless``
-* ``naming``           from asset keys to dataset names; ``assets`` what definitions add
+* ``naming``           from asset keys to dataset names; ``assets`` what definitions add, ``workspace`` loads them
+* ``environment``      what variables say about all of these
 * ``identity``         names and ids of jobs and runs; ``snapshot`` what the stored job adds; ``producer`` who says so
-* ``instrumentation``  capture inside ops and assets, armed when this package is imported
+* ``activation``       capture inside ops and assets, switched on when this package is imported; ``instrumentation`` how
 
-Importing it in a code location arms capture in every process that loads the location, the runs' own included.
+Importing it in a code location arms capture in every process that loads the location, the runs' own included. Dagster
+itself is imported only when something of it is needed.
 """
 
-from openlineage_bridge_dagster.instrumentation import arm
-from openlineage_bridge_dagster.sensor import openlineage_sensor
+from __future__ import annotations
 
-__all__ = ["openlineage_sensor"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-arm()
+from openlineage_bridge_dagster.activation import activate
+
+if TYPE_CHECKING:
+    from openlineage_bridge_dagster.component import OpenLineageComponent
+    from openlineage_bridge_dagster.sensor import openlineage_sensor
+
+__all__ = ["OpenLineageComponent", "activate", "openlineage_sensor"]
+
+_HOMES = {"OpenLineageComponent": "component", "openlineage_sensor": "sensor"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+activate()

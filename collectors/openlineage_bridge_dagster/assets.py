@@ -59,7 +59,8 @@ class AssetDefinition:
 
 
 Definitions = Callable[[AssetKey], AssetDefinition | None]
-LastMaterialization = Callable[[AssetKey], Metadata | None]
+LastMaterialization = Callable[[AssetKey, float], Metadata | None]
+"""Metadata of an asset's newest materialization before a moment, in seconds since the epoch."""
 
 
 def nothing_defined(_key: AssetKey) -> AssetDefinition | None:
@@ -67,7 +68,7 @@ def nothing_defined(_key: AssetKey) -> AssetDefinition | None:
     return None
 
 
-def never_materialized(_key: AssetKey) -> Metadata | None:
+def never_materialized(_key: AssetKey, _before: float) -> Metadata | None:
     """The history of an instance that is not there: none."""
     return None
 
@@ -79,20 +80,24 @@ class RunAssets:
     Args:
         naming: The rules.
         definitions: Definition by asset key.
-        last_materialization: Metadata of the newest materialization by asset key; asked once per asset and run.
+        last_materialization: What an asset last said of itself.
+        moment: Time of the record that is being folded, seconds since the epoch: what was said later does not count,
+            so that history gives the names that it gave when it happened.
     """
 
     naming: AssetNaming = attrs.field(factory=AssetNaming)
     definitions: Definitions = nothing_defined
     last_materialization: LastMaterialization = never_materialized
+    moment: float = 0.0
     _names: dict[AssetKey, Dataset] = attrs.field(factory=dict)
+    _said: dict[AssetKey, Metadata] = attrs.field(factory=dict)
 
     def name(self, key: AssetKey) -> Dataset:
         """The dataset of an asset that the run reads or will write."""
         if key not in self._names:
             definition = self.definition(key).metadata
             self._names[key] = self.naming.physical(key.path, definition) or self.naming.dataset(
-                key.path, {}, self.last_materialization(key)
+                key.path, {}, self._last_said(key)
             )
         return self._names[key]
 
@@ -111,7 +116,12 @@ class RunAssets:
         if self.last_materialization is never_materialized or key in self._names:
             return True
         static = self.naming.physical(key.path, self.definition(key).metadata)
-        return static is not None or self.last_materialization(key) is not None
+        return static is not None or self._last_said(key) is not None
+
+    def _last_said(self, key: AssetKey) -> Metadata | None:
+        if key not in self._said and (found := self.last_materialization(key, self.moment)) is not None:
+            self._said[key] = found
+        return self._said.get(key)
 
     def definition(self, key: AssetKey) -> AssetDefinition:
         """The asset's definition, an empty one when it is not known."""
@@ -177,8 +187,11 @@ def plain(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
 def definitions_of(repository: Any) -> Definitions:
     """The definitions that a sensor shares its code location with, from ``context.repository_def``."""
     graph = getattr(repository, "asset_graph", None)
-    if graph is None:
-        return nothing_defined
+    return nothing_defined if graph is None else definitions_in(graph)
+
+
+def definitions_in(graph: Any) -> Definitions:
+    """The definitions of an asset graph, be it the code's own or a copy that a code server handed out."""
     known: dict[AssetKey, AssetDefinition | None] = {}
 
     def look_up(key: AssetKey) -> AssetDefinition | None:
@@ -206,5 +219,6 @@ def _from_node(node: Any) -> AssetDefinition:
         group=node.group_name if node.group_name != DEFAULT_GROUP else None,
         owners=tuple(str(owner) for owner in node.owners),
         tags={k: v for k, v in sorted(node.tags.items()) if not k.startswith(KIND_PREFIX)},
-        kinds=tuple(sorted(node.kinds)),
+        # Tags, on every kind of node; only the code's own has a property for them.
+        kinds=tuple(sorted(k.removeprefix(KIND_PREFIX) for k in node.tags if k.startswith(KIND_PREFIX))),
     )

@@ -74,6 +74,11 @@ def update_time(record: RunRecord) -> float:
     return _epoch(record.update_timestamp)
 
 
+def create_time(record: RunRecord) -> float:
+    """When the run was created, seconds since the epoch."""
+    return _epoch(record.create_timestamp)
+
+
 def _epoch(moment: datetime) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
@@ -87,7 +92,7 @@ def _mark(cursor: Cursor, record: RunRecord, horizon: float, wanted: Wanted) -> 
 
 
 def _is_new(cursor: Cursor, record: RunRecord, horizon: float) -> bool:
-    if record.dagster_run.status in NOT_YET or _epoch(record.create_timestamp) < cursor.start:
+    if record.dagster_run.status in NOT_YET or create_time(record) < cursor.start:
         return False
     # Editing the tags of an old run moves its update time: what ended on our watch and long ago was handled then.
     return record.end_time is None or not cursor.born <= record.end_time < horizon

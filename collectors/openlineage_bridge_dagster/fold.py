@@ -91,6 +91,7 @@ class RunFold:
         event = record.dagster_event
         if event is None or self._ended:
             return []
+        self._assets.moment = record.timestamp
         handle = self.HANDLERS.get(event.event_type_value)
         events = handle(self, record, event) if handle else []
         is_engine = event.event_type_value == DagsterEventType.ENGINE_EVENT.value and record.step_key is None

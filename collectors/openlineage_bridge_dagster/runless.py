@@ -26,6 +26,7 @@ def dataset_event(record: EventLogEntry, assets: RunAssets) -> DatasetEvent | No
     event = record.dagster_event
     if event is None or event.event_type not in RUNLESS_TYPES:
         return None
+    assets.moment = record.timestamp
     key, dataset_facets = _said(event, assets)
     name = assets.name(key)
     return signed(

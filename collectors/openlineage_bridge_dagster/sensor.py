@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,14 +15,13 @@ from openlineage_bridge_dagster.assets import definitions_of
 from openlineage_bridge_dagster.cursor import Cursor
 from openlineage_bridge_dagster.delivery import Send
 from openlineage_bridge_dagster.discovery import Wanted
+from openlineage_bridge_dagster.environment import reader
 from openlineage_bridge_dagster.identity import location_name
-from openlineage_bridge_dagster.naming import AssetNaming, DatasetOf, parse_namespaces
+from openlineage_bridge_dagster.naming import DatasetOf
 from openlineage_bridge_dagster.tail import Progress, Tail
 
 log = logging.getLogger(__name__)
 
-NAMESPACES_VARIABLE = "OPENLINEAGE_BRIDGE_DAGSTER_NAMESPACES"
-UI_VARIABLE = "OPENLINEAGE_BRIDGE_DAGSTER_UI"
 BUDGET = 10.0
 """Seconds that a tick works; Dagster gives up on it after 60 and starts another beside it."""
 
@@ -45,11 +43,16 @@ def openlineage_sensor(
     The backend is configured as for every OpenLineage client (``OPENLINEAGE_URL`` and its kin), in the environment of
     the code server; without it the sensor skips. One sensor serves a whole instance.
 
+    The cursor moves when the receiver has acknowledged: Dagster's event log is the queue, and outlives the disk of a
+    container. Who chooses the spool transport by name (``OPENLINEAGE__TRANSPORT__TYPE``) says that this machine's disk
+    stays: then it moves when the event is in the spool's file.
+
     Args:
         name: Name of the sensor.
         namespaces: OpenLineage namespace by platform for assets named ``[env, platform, database, schema, table]``;
             default: the JSON object in ``OPENLINEAGE_BRIDGE_DAGSTER_NAMESPACES``.
-        dataset_of: Your own rule from asset key and metadata to a dataset; returns None to leave it to the others.
+        dataset_of: Your own rule from asset key and metadata to a dataset; returns None to leave it to the others;
+            default: the function that ``OPENLINEAGE_BRIDGE_DAGSTER_DATASET_OF`` names as ``module:function``.
         dagster_url: Address of Dagster's UI, for links; default: ``OPENLINEAGE_BRIDGE_DAGSTER_UI``.
         backfill: ``"all"``, or the ISO time from which on runs count; default: runs created after the first tick,
             or within the minute before it.
@@ -59,21 +62,10 @@ def openlineage_sensor(
         send: Delivers an event, returns when it was acknowledged, raises when not.
 
     Raises:
-        ValueError: ``backfill`` or the namespaces cannot be read.
+        ValueError: ``backfill``, or a variable of the environment, cannot be read.
     """
     start = parse_backfill(backfill)
-    naming = AssetNaming(
-        namespaces=dict(namespaces)
-        if namespaces is not None
-        else parse_namespaces(os.environ.get(NAMESPACES_VARIABLE)),
-        dataset_of=dataset_of,
-    )
-    tail = Tail(
-        send=send,
-        namespace=os.environ.get("OPENLINEAGE_NAMESPACE") or "dagster",
-        naming=naming,
-        ui=dagster_url or os.environ.get(UI_VARIABLE),
-    )
+    tail = Tail(send, reader(namespaces=namespaces, dataset_of=dataset_of, dagster_url=dagster_url))
     ticking = threading.Lock()
 
     @sensor(
@@ -111,7 +103,7 @@ def tick(
         return SkipReason(
             "OpenLineage is not configured in this code server: set OPENLINEAGE_URL, for instance."
         )
-    tail.definitions = definitions_of(context.repository_def)
+    tail.reader.definitions = definitions_of(context.repository_def)
     if only_this_location:
         tail.wanted = _of_location(getattr(context.code_location_origin, "location_name", None))
     cursor = Cursor.from_json(context.cursor) if context.cursor else tail.begin(context.instance, start)

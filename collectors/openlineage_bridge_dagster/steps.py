@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from dagster import AssetCheckEvaluation, AssetKey, AssetMaterialization, AssetObservation, DataProvenance
+from dagster import AssetKey, AssetMaterialization, AssetObservation, DataProvenance
 from openlineage.client.event_v2 import InputDataset, OutputDataset
 from openlineage.client.facet_v2 import JobFacet, RunFacet, input_statistics_input_dataset
 
@@ -18,6 +18,8 @@ from openlineage_bridge_dagster.assets import plain
 from openlineage_bridge_dagster.producer import PRODUCER
 
 if TYPE_CHECKING:
+    from dagster import AssetCheckEvaluation  # exported since 1.11
+
     from openlineage_bridge_dagster.assets import RunAssets
 
 Describe = Callable[[Recording], Description]

@@ -31,6 +31,7 @@ COLLECTED = {
     "run": "Start a command with the collectors loaded in it, and in every Python program that it starts.",
     "autoload": "Load the collectors in every program of a Python interpreter, for as long as you want.",
     "prefect": "Watch a Prefect server from outside, and bring its history.",
+    "dagster": "Tail a Dagster instance from a process of its own, and bring its history.",
     "spool": "Look at the events that wait on this machine, and send them now.",
 }
 """Commands of the collectors, where pipelines run; listed here, so that ``--help`` need not import them."""

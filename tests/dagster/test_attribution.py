@@ -15,6 +15,8 @@ from dagster._core.definitions.reconstruct import ReconstructableRepository
 from openlineage_bridge_capture.recording import Recording
 from openlineage_bridge_dagster.fold import RECORDING_KEY
 
+pytestmark = pytest.mark.system
+
 LOCATION = Path(__file__).with_name("attribution_location.py")
 TEN, TWENTY = range(10), range(20)
 
@@ -122,6 +124,8 @@ def test_steps_of_many_processes(instance, location, made):
 
 def test_the_outputs_of_a_multi_asset_are_one_steps(instance, location, made):
     """What is made between two yields is the step's, too."""
-    run_id = location.defs.resolve_job_def("all_assets").execute_in_process(instance=instance).run_id
+    run_id = (
+        location.defs.get_repository_def().get_job("all_assets").execute_in_process(instance=instance).run_id
+    )
 
     assert Counter({("tables", tables(("tables_orders", TEN), ("tables_customers", TEN))): 1}) == made(run_id)

@@ -96,4 +96,4 @@ def test_the_stand_alone_location_holds_the_sensor_alone():
 
 
 def test_the_public_surface():
-    assert openlineage_bridge_dagster.__all__ == ["openlineage_sensor"]
+    assert openlineage_bridge_dagster.__all__ == ["OpenLineageComponent", "activate", "openlineage_sensor"]

@@ -1,0 +1,365 @@
+"""``openlineage-bridge dagster`` as it is typed: real processes on a real DAGSTER_HOME, events over HTTP."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from click.testing import CliRunner
+from dagster import DagsterInstance, job, op
+
+from openlineage_bridge_dagster import process
+from openlineage_bridge_dagster.commands import dagster
+
+pytestmark = pytest.mark.system
+
+BOUND = 40.0
+EVENTS_OF_SINGLE = 4
+PROGRAM = "from openlineage_bridge_dagster.commands import dagster; dagster()"
+
+
+@op
+def one():
+    return 1
+
+
+@job
+def single():
+    one()
+
+
+class Receiver(ThreadingHTTPServer):
+    """An OpenLineage backend on loopback that keeps what it is sent, unless it is to refuse it."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        self.events = []
+        self.status = 200
+        self.arrived = threading.Condition()
+        super().__init__(("127.0.0.1", 0), Handler)
+
+    def wait_for(self, number):
+        with self.arrived:
+            assert self.arrived.wait_for(lambda: len(self.events) >= number, BOUND), self.events
+            return list(self.events)
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        with self.server.arrived:
+            if self.server.status == 200:
+                self.server.events.append(json.dumps(json.loads(body), sort_keys=True))
+            self.server.arrived.notify_all()
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_args):
+        pass
+
+
+@pytest.fixture
+def receiver():
+    with Receiver() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def home(tmp_path, empty_home):
+    folder = tmp_path / "home"
+    shutil.copytree(empty_home, folder)
+    (folder / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    return folder
+
+
+@pytest.fixture
+def environment(monkeypatch, tmp_path, home, receiver):
+    """For processes, and for commands in this one."""
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("OPENLINEAGE_URL", f"http://127.0.0.1:{receiver.server_port}")
+    monkeypatch.chdir(tmp_path)
+    return monkeypatch
+
+
+@pytest.fixture
+def happen(environment):
+    """Makes runs in the instance."""
+
+    def run(times=1):
+        with DagsterInstance.get() as instance:
+            return [single.execute_in_process(instance=instance).run_id for _ in range(times)]
+
+    return run
+
+
+@pytest.fixture
+def start(environment):
+    """Starts commands; ends what is left of them."""
+    started = []
+
+    def command(*arguments):
+        one_more = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append(one_more)
+        return one_more
+
+    yield command
+    for each in started:
+        if each.poll() is None:
+            each.kill()
+        each.communicate(timeout=BOUND)
+
+
+@pytest.fixture
+def invoke(environment):
+    """Runs a command in this process, its signals and log left as they were."""
+    environment.setattr("openlineage_bridge_dagster.commands.stop_on_signals", threading.Event)
+    environment.setattr("openlineage_bridge_dagster.commands.log_to_stderr", lambda: None)
+    environment.setattr(process.Reload, "on_hangup", lambda _self: None)
+
+    def run(*arguments):
+        return CliRunner().invoke(dagster, arguments)
+
+    return run
+
+
+def without_client_tags(line):
+    """The client adds its own version to what it sends."""
+    event = json.loads(line)
+    event["run"]["facets"].pop("tags", None)
+    return event
+
+
+def until(line, child):
+    """Read what a process says up to a line."""
+    for said in child.stderr:
+        if line in said:
+            return
+    pytest.fail(f"it never said {line!r}")
+
+
+def test_a_tail_survives_whatever_ends_it(start, happen, receiver):
+    """Outages, ``kill -9`` and SIGTERM: everything arrives, nothing that was kept is sent again, one at a time."""
+    receiver.status = 503
+    first = start("tail", "--since", "2020-01-01")
+    until("Tailing", first)
+    happen()
+    receiver.status = 200
+    receiver.wait_for(EVENTS_OF_SINGLE)
+    second = start("tail")
+    assert 2 == second.wait(BOUND)
+    assert "--state" in second.stderr.read()
+    first.kill()
+    first.wait(BOUND)
+    happen()
+
+    third = start("tail")
+    receiver.wait_for(2 * EVENTS_OF_SINGLE)
+    third.send_signal(signal.SIGTERM)
+    assert 0 == third.wait(10)
+    done = start("tail", "--once")
+
+    assert 0 == done.wait(BOUND)
+    assert 2 * EVENTS_OF_SINGLE == len(set(receiver.events))
+
+
+def test_a_backend_that_hangs_does_not_hold_up_the_end(start, happen, environment):
+    """SIGTERM ends it within ten seconds, and what hung is sent at the next start."""
+    happen()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        environment.setenv("OPENLINEAGE_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        hanging = start("tail", "--since", "2020-01-01")
+        silent.settimeout(BOUND)
+        connection, _ = silent.accept()
+        with connection:
+            began = time.monotonic()
+            hanging.send_signal(signal.SIGTERM)
+            assert 0 == hanging.wait(10)
+            assert time.monotonic() - began < 10
+
+
+def test_catching_up_is_for_cron(invoke, happen, receiver):
+    """Delivers, leaves, and has nothing to do the next time; with exit code 4 while the backend is away."""
+    happen(2)
+    receiver.status = 503
+    away = invoke("tail", "--once", "--since", "2020-01-01")
+    receiver.status = 200
+    first, second = (invoke("tail", "--once") for _ in range(2))
+
+    assert [4, 0, 0] == [away.exit_code, first.exit_code, second.exit_code]
+    assert "does not take events" in away.stderr
+    assert "8 events sent" in first.stderr
+    assert "0 events sent" in second.stderr
+    assert 2 * EVENTS_OF_SINGLE == len(receiver.events)
+
+
+def test_a_backfill_and_its_dry_run_say_the_same(invoke, happen, receiver):
+    """To the backend, or one event per line; nothing but events on stdout."""
+    happen(2)
+    dry = invoke("backfill", "--since", "2020-01-01", "--dry-run")
+    assert [] == receiver.events
+    real = invoke("backfill", "--since", "2020-01-01")
+    again = invoke("backfill", "--since", "2020-01-01", "--job", "single")
+
+    assert [0, 0, 0] == [dry.exit_code, real.exit_code, again.exit_code]
+    printed = [without_client_tags(line) for line in dry.stdout.splitlines()]
+    assert 2 * printed == [without_client_tags(event) for event in receiver.events]
+    assert "" == real.stdout
+    assert "2 runs, 8 events sent" in real.stderr
+
+
+def test_some_runs_by_their_ids(invoke, happen, receiver):
+    _, wanted = happen(2)
+
+    done = invoke("backfill", "--run-id", wanted)
+
+    assert 0 == done.exit_code
+    assert wanted in {json.loads(event)["run"]["runId"] for event in receiver.events}
+    assert EVENTS_OF_SINGLE == len(receiver.events)
+
+
+def test_what_the_backend_refuses_shows_in_the_exit_code(invoke, happen, receiver):
+    happen()
+    receiver.status = 422
+
+    done = invoke("backfill", "--since", "2020-01-01")
+
+    assert 3 == done.exit_code
+    assert "4 refused" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variables", "arguments", "says"),
+    [
+        ({}, ["backfill"], "--since, or --run-id"),
+        ({}, ["backfill", "--since", "yesterday"], "yesterday"),
+        ({}, ["tail", "-w", "nowhere.yaml"], "nowhere.yaml"),
+        ({"OPENLINEAGE_URL": ""}, ["tail", "--once"], "OPENLINEAGE_URL"),
+        ({"OPENLINEAGE_URL": ""}, ["backfill", "--since", "2026-01-01"], "OPENLINEAGE_URL"),
+        ({"DAGSTER_HOME": ""}, ["tail", "--once"], "DAGSTER_HOME"),
+        ({"DAGSTER_HOME": "/no/such/folder"}, ["backfill", "--since", "2026-01-01"], "DAGSTER_HOME"),
+        ({"OPENLINEAGE_BRIDGE_DAGSTER_NAMESPACES": "[]"}, ["tail", "--once"], "JSON object"),
+        ({"OPENLINEAGE_BRIDGE_DAGSTER_DATASET_OF": "nowhere:f"}, ["tail", "--once"], "nowhere:f"),
+    ],
+)
+def test_usage(invoke, environment, variables, arguments, says):
+    """What is asked wrongly is refused with code 2, on stderr, in a sentence."""
+    for name, value in variables.items():
+        environment.setenv(name, value)
+
+    done = invoke(*arguments)
+
+    assert (2, "") == (done.exit_code, done.stdout)
+    assert says in done.stderr
+
+
+@pytest.mark.parametrize("command", ["tail", "backfill"])
+def test_a_state_of_something_else_is_refused(invoke, happen, tmp_path, command):
+    """And left as it is."""
+    state = tmp_path / "state.json"
+    state.write_text('{"version": 7}')
+
+    done = invoke(command, "--state", str(state), "--since", "2020-01-01")
+
+    assert 2 == done.exit_code
+    assert "state.json" in done.stderr
+    assert '{"version": 7}' == state.read_text()
+
+
+def test_a_workspace_adds_what_the_log_does_not_say(invoke, environment, tmp_path, receiver):
+    """Loaded by code servers, which are gone when the command is; a module's file in the working directory is found."""
+    (tmp_path / "tailed_shop.py").write_text(
+        "from dagster import *\n"
+        "@asset(owners=['team:data'])\n"
+        "def orders(): ...\n"
+        "defs = Definitions(assets=[orders])\n"
+    )
+    from dagster import asset, materialize
+
+    @asset
+    def orders():
+        return None
+
+    with DagsterInstance.get() as instance:
+        materialize([orders], instance=instance)
+
+    done = invoke("backfill", "--since", "2020-01-01", "-m", "tailed_shop", "-d", str(tmp_path))
+
+    assert 0 == done.exit_code
+    assert "1 assets are defined" in done.stderr
+    assert any('"team:data"' in event for event in receiver.events)
+
+
+def test_the_commands_are_light():
+    """``--help`` imports neither Dagster nor the client."""
+    code = f"import sys\ntry:\n    {PROGRAM}\nexcept SystemExit:\n    print(*sorted(sys.modules), file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "tail", "--help"],
+        capture_output=True,
+        text=True,
+        timeout=BOUND,
+        check=True,
+    )
+
+    assert "openlineage-bridge dagster tail" in done.stdout
+    assert not {"dagster", "openlineage", "sqlalchemy", "yaml"} & {*done.stderr.split()}
+
+
+CAPTURED = """
+import {first}
+import {second}
+from dagster import job, op
+from openlineage_bridge_capture import Dataset, inputs
+
+@op
+def reading():
+    inputs(Dataset("x", "a"))
+
+@job
+def single():
+    reading()
+
+single.execute_in_process()
+"""
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("openlineage_bridge_dagster", "dagster"),
+        ("dagster", "openlineage_bridge_dagster"),
+    ],
+)
+def test_importing_the_package_arms_capture(first, second):
+    """Whichever comes first."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("OPENLINEAGE", "DAGSTER_HOME"))}
+    done = subprocess.run(
+        [sys.executable, "-c", CAPTURED.format(first=first, second=second)],
+        env={**environment, "DAGSTER_DISABLE_TELEMETRY": "1"},
+        capture_output=True,
+        text=True,
+        timeout=BOUND,
+        check=True,
+    )
+
+    assert 1 == done.stderr.count("openlineage-bridge: what this step read and wrote")
