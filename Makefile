@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check test-reliability test-snowflake test-versions bench bench-peers clean
+.PHONY: help setup demo test test-system check test-reliability test-snowflake test-versions bench bench-peers clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -21,8 +21,11 @@ setup: .venv/.installed ## a .venv with everything, at the versions of constrain
 demo: setup ## the whole product on this machine, in .demo/
 	@$(BIN)/openlineage-bridge demo --folder .demo
 
-test: setup ## all tests but those of test-reliability
-	$(BIN)/pytest -m "not reliability"
+test: setup ## all tests but those of the targets below
+	$(BIN)/pytest -m "not reliability and not system"
+
+test-system: setup ## tests that run whole orchestrators for many seconds
+	$(BIN)/pytest -m system
 
 test-reliability: setup ## tests that kill processes
 	$(BIN)/pytest -m reliability

@@ -15,8 +15,8 @@ from openlineage_bridge.config import load
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 COMMANDS = re.findall(r"^\$ openlineage-bridge (.*)$", README, flags=re.MULTILINE)
-FINITE = [command for command in COMMANDS if not command.startswith(("serve", "prefect "))]
-"""Those that end by themselves and need no server; ``prefect`` has tests of its own against one."""
+FINITE = [command for command in COMMANDS if not command.startswith(("serve", "prefect ", "dagster "))]
+"""Those that end by themselves and need no orchestrator; ``prefect`` and ``dagster`` have tests of their own against one."""
 
 
 @pytest.fixture(scope="module")

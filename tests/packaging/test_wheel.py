@@ -75,7 +75,7 @@ def test_extras(metadata):
 
     expected = {"all", "bench", "dagster", "datahub", "demo", "dev", "kafka", "prefect", "server", "sql"}
     assert expected == extras
-    assert {"attrs", "click", "openlineage-python"} == base
+    assert {"attrs", "click", "openlineage-python", "python-dateutil"} == base
 
 
 def test_installed(wheel, tmp_path):

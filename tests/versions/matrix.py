@@ -22,7 +22,7 @@ OURS = ("openlineage-python", "attrs", "click", "duckdb", "sqlglot", "msgspec")
 
 TOOLS = ("pytest", "pytest-timeout", "pytest-randomly", "hypothesis")
 
-PREFECT_TESTS = ("test_contract.py", "test_lifecycle.py", "test_datasets.py", "test_guest.py")
+PREFECT_TESTS = ("test_contract.py", "test_lifecycle.py", "test_endings.py", "test_datasets.py")
 
 
 @attrs.frozen
