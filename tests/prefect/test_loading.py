@@ -15,6 +15,8 @@ import pytest
 from openlineage_bridge_prefect import doctor as prefect_doctor
 from openlineage_bridge_prefect import wrapping
 
+pytestmark = pytest.mark.system
+
 SMALL = Path(__file__).parent / "scripts" / "small.py"
 EXPECTED = [
     ("START", "small"),
@@ -25,8 +27,6 @@ EXPECTED = [
 # What a notebook does: Prefect is first imported while a loop runs, where its own loader gives up.
 IN_A_LOOP = f"""
 import asyncio, runpy
-
-pytestmark = pytest.mark.system
 async def main():
     import prefect
     runpy.run_path({str(SMALL)!r})

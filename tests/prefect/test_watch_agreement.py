@@ -26,6 +26,8 @@ from openlineage_bridge_prefect.watch.directory import Directory
 from openlineage_bridge_prefect.watch.reading import Reader
 from openlineage_bridge_prefect.watch.watcher import Watcher
 
+pytestmark = pytest.mark.system
+
 TERMINAL = {"COMPLETE", "FAIL", "ABORT"}
 
 # A process in which every import of Prefect fails.
@@ -33,8 +35,6 @@ WITHOUT_PREFECT = """
 import sys
 sys.modules["prefect"] = None
 from openlineage_bridge_prefect.commands import prefect
-
-pytestmark = pytest.mark.system
 prefect()
 """
 ONLY_THE_PROCESS_KNOWS = {
