@@ -60,6 +60,11 @@ def defines(sql: str) -> bool:
     return bool(_DEFINES.search(sql))
 
 
+def worth_asking(execution: recorder.Execution | None) -> bool:
+    """Whether it is the run's first execution of a statement: what drivers look at before anything that costs time."""
+    return execution is not None and execution.first
+
+
 @attrs.define
 class Questions:
     """What one connection's catalog was asked for the current run."""
@@ -78,7 +83,7 @@ class Questions:
             names: What its text mentions.
             again: Whether it may have changed what was answered before.
         """
-        if execution is None or not execution.first or not names or not wanted():
+        if execution is None or not worth_asking(execution) or not names or not wanted():
             return []
         if execution.recording != self._recording:
             self._recording = execution.recording

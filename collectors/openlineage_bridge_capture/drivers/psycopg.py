@@ -34,8 +34,12 @@ CURSORS = ("Cursor", "ServerCursor")
 ASYNC_CURSORS = ("AsyncCursor", "AsyncServerCursor")
 
 _MARK = "__openlineage_bridge__"
-_IDLE, _INSIDE = "IDLE", "INTRANS"
-"""Transaction states in which a question changes nothing; in the first it would open a transaction, unless in autocommit."""
+_IDLE, _INSIDE, _UNKNOWN = 0, 2, 4
+"""libpq's ``PGTransactionStatusType``: a question changes nothing in the first two; when idle it would open a transaction,
+unless in autocommit. Read from ``pgconn``, because ``connection.info`` makes an object and an enumeration each time."""
+
+_NO_PIPELINE = 0
+"""libpq's ``PQ_PIPELINE_OFF``."""
 
 
 def instrument(module: ModuleType) -> None:
@@ -195,7 +199,7 @@ def _failed(cursor: Any) -> None:
 
 
 def _undo_unless_open(connection: Any) -> None:
-    if connection.info.transaction_status.name in {_IDLE, "UNKNOWN"}:
+    if connection.pgconn.transaction_status in {_IDLE, _UNKNOWN}:
         postgres.undo(connection)
 
 
@@ -250,16 +254,16 @@ def _followed(cursor: Any, state: postgres.State, text: Text) -> str | None:
     """Record the statement and keep up with its transaction; what to ask the catalog about it."""
     connection = cursor.connection
     execution = state.record(text) if text.moves_data else None
-    inside = state.transaction.is_open or connection.info.transaction_status.name == _INSIDE
-    state.follow(text, execution, outcome=cursor.statusmessage, inside=inside)
-    if not _may_ask(connection):
+    inside = state.transaction.is_open or connection.pgconn.transaction_status == _INSIDE
+    state.follow(text, execution, outcome=cursor.statusmessage if text.controls else None, inside=inside)
+    if not (catalogs.worth_asking(execution) and _may_ask(connection)):
         return None
     return state.question(text, execution, connection.info.server_version)
 
 
 def _ask(connection: Any, state: postgres.State, question: str) -> None:
     """Ask for columns; inside a transaction in one go with a savepoint, and back to it should anything go wrong."""
-    inside = connection.info.transaction_status.name == _INSIDE
+    inside = connection.pgconn.transaction_status == _INSIDE
     with _plain(connection) as asking:
         try:
             _unrecorded(asking.execute)(asking, _protected(question) if inside else question)
@@ -273,7 +277,7 @@ def _ask(connection: Any, state: postgres.State, question: str) -> None:
 
 
 async def _ask_async(connection: Any, state: postgres.State, question: str) -> None:
-    inside = connection.info.transaction_status.name == _INSIDE
+    inside = connection.pgconn.transaction_status == _INSIDE
     async with _plain(connection) as asking:
         try:
             await _unrecorded(asking.execute)(asking, _protected(question) if inside else question)
@@ -302,9 +306,8 @@ def _text(query: Any, connection: Any) -> str:
 
 
 def _may_ask(connection: Any) -> bool:
-    info = connection.info
-    status = info.transaction_status.name
-    if info.pipeline_status.name != "OFF":
+    status = connection.pgconn.transaction_status
+    if connection.pgconn.pipeline_status != _NO_PIPELINE:
         return False
     return bool(status == _INSIDE or (status == _IDLE and connection.autocommit))
 

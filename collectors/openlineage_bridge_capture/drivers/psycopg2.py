@@ -214,8 +214,10 @@ def _take(cursor: Any, query: Any, plain: type, *, pasted: bool) -> None:
             state.learn(asking.fetchone()[0])
     execution = state.record(text) if text.moves_data else None
     inside = state.transaction.is_open or _is_inside(connection)
-    state.follow(text, execution, outcome=cursor.statusmessage, inside=inside)
-    question = state.question(text, execution, connection.server_version) if _may_ask(connection) else None
+    state.follow(text, execution, outcome=cursor.statusmessage if text.controls else None, inside=inside)
+    if not (catalogs.worth_asking(execution) and _may_ask(connection)):
+        return
+    question = state.question(text, execution, connection.server_version)
     if question is not None:
         _ask(connection, state, question, plain)
 

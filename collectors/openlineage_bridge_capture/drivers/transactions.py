@@ -181,6 +181,10 @@ class Transaction:
             execution: What was recorded of it.
             autocommit: Whether a statement outside an explicit transaction commits itself.
         """
+        if found == ONE_OF_DATA:
+            if self.is_open or not autocommit:
+                self.add(execution)
+            return
         todo = execution
         data = [index for index, step in enumerate(found) if step.meaning == DATA]
         if todo is not None and data and _has_boundary(found[data[0] : data[-1]]):
