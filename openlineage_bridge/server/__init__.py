@@ -5,6 +5,7 @@
 * ``ingest``   the two endpoints that take events
 * ``auth``     bearer tokens, and which addresses may be listened on without one
 * ``limits``   how much is taken in at once
+* ``deadlines`` how long a connection may take for it
 * ``views``    the lineage as JSON and as a page
 * ``queries``  what the views ask the store for
 * ``health``   ``/livez`` and ``/readyz``

@@ -16,7 +16,7 @@ from openlineage_bridge.config import Secret
 from openlineage_bridge.errors import RetryLater
 from openlineage_bridge.receivers.http import Answer, HttpReceiver, RefusedBody
 from openlineage_bridge.server.health import Health
-from openlineage_bridge.server.limits import InFlight, announced_size, read_body
+from openlineage_bridge.server.limits import InFlight, check_announced_size, received
 from openlineage_bridge.server.metrics import Metrics
 
 SECURITY_HEADERS = (
@@ -81,16 +81,22 @@ class Ingest:
         return answer
 
     async def _respond(self, request: Request, *, batch: bool) -> Response:
-        answer = await self.answer(self._receive(request, batch=batch))
+        try:
+            answer = await self.answer(self._receive(request, batch=batch))
+        except ClientDisconnect:
+            return Response(status_code=400)  # goes nowhere: the sender went away, or was too slow and let go
         return Response(body_of(answer), answer.status, media_type="application/json")
 
     async def _receive(self, request: Request, *, batch: bool) -> Answer:
         if self.health.stopping:
             raise RetryLater("the bridge is stopping: send the events again")
         limits = self.receiver.limits
-        with self.in_flight.admit(announced_size(request, limits)):
-            body = await read_body(request, limits)
-            return await self.receiver.receive(body, request.headers.get("content-encoding", ""), batch=batch)
+        check_announced_size(request, limits)
+        async with received(request, limits, self.in_flight) as body:
+            with self.in_flight.request():
+                return await self.receiver.receive(
+                    body, request.headers.get("content-encoding", ""), batch=batch
+                )
 
 
 def body_of(answer: Answer) -> bytes:

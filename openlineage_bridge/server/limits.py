@@ -5,8 +5,8 @@ Above a limit the answer is 503, never 429, because OpenLineage's clients try a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 import attrs
 from starlette.requests import Request
@@ -18,13 +18,19 @@ HEADER_BYTES = 64 * 1024
 KEEP_ALIVE_SECONDS = 5
 
 
+BUSY = "too many events are being received right now: send them again"
+
+
 @attrs.define(kw_only=True)
 class InFlight:
-    """Requests that are being received or stored; one event loop uses it, so it needs no lock.
+    """What is being received or stored; one event loop uses it, so it needs no lock.
+
+    Bytes count when they have arrived, and a request when its body has: a sender that announces much and sends nothing
+    takes nobody's place.
 
     Args:
-        max_requests: How many at once.
-        max_bytes: How many bytes their bodies may have together.
+        max_requests: How many bodies are stored at once.
+        max_bytes: How many bytes of bodies may be here together.
     """
 
     max_requests: int = 256
@@ -33,59 +39,63 @@ class InFlight:
     bytes: int = attrs.field(default=0, init=False)
 
     @contextmanager
-    def admit(self, size: int) -> Iterator[None]:
-        """Count a request of up to ``size`` bytes in for as long as the block runs.
+    def request(self) -> Iterator[None]:
+        """Count a request in for as long as the block stores it.
 
         Raises:
-            RetryLater: There are too many, or they are too large together.
+            RetryLater: There are too many.
         """
-        if not self.enter(size):
-            raise RetryLater("too many events are being received right now: send them again")
+        if self.requests >= self.max_requests:
+            raise RetryLater(BUSY)
+        self.requests += 1
         try:
             yield
         finally:
-            self.leave(size)
+            self.requests -= 1
 
-    def enter(self, size: int) -> bool:
-        """Count a request of up to ``size`` bytes in, if it fits; then ``leave`` must follow."""
-        if self.requests >= self.max_requests or self.bytes + size > self.max_bytes:
+    def hold(self, size: int) -> bool:
+        """Count bytes in that have arrived, if they fit; then ``release`` must follow."""
+        if self.bytes + size > self.max_bytes:
             return False
-        self.requests += 1
         self.bytes += size
         return True
 
-    def leave(self, size: int) -> None:
-        """The request that was counted in has ended."""
-        self.requests -= 1
+    def release(self, size: int) -> None:
+        """Bytes that were counted in are gone."""
         self.bytes -= size
 
 
-def announced_size(request: Request, limits: BodyLimits) -> int:
-    """The bytes that the body can have at most: ``Content-Length``, or the cap when the sender does not say.
+def check_announced_size(request: Request, limits: BodyLimits) -> None:
+    """Look at ``Content-Length``, if the sender says one.
 
     Raises:
         RefusedBody: 413, before anything is read.
     """
     length = request.headers.get("content-length", "")
-    size = int(length) if length.isascii() and length.isdigit() else limits.body
-    if size > limits.body:
+    if length.isascii() and length.isdigit() and int(length) > limits.body:
         raise _too_large(limits)
-    return size
 
 
-async def read_body(request: Request, limits: BodyLimits) -> bytes:
-    """The body as it came over the wire.
+@asynccontextmanager
+async def received(request: Request, limits: BodyLimits, in_flight: InFlight) -> AsyncIterator[bytes]:
+    """The body as it came over the wire, counted in for as long as the block runs.
 
     Raises:
         RefusedBody: 413 as soon as more has arrived than the cap.
+        RetryLater: There is no room for it now.
         starlette.requests.ClientDisconnect: The sender went away; there is nobody to answer.
     """
     body = bytearray()
-    async for chunk in request.stream():
-        if len(body) + len(chunk) > limits.body:
-            raise _too_large(limits)
-        body += chunk
-    return bytes(body)
+    try:
+        async for chunk in request.stream():
+            if len(body) + len(chunk) > limits.body:
+                raise _too_large(limits)
+            if not in_flight.hold(len(chunk)):
+                raise RetryLater(BUSY)
+            body += chunk
+        yield bytes(body)
+    finally:
+        in_flight.release(len(body))
 
 
 def _too_large(limits: BodyLimits) -> RefusedBody:

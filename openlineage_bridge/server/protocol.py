@@ -16,12 +16,13 @@ import attrs
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from openlineage_bridge.errors import RetryLater
 from openlineage_bridge.receivers.gathering import OFFLOAD_BYTES
+from openlineage_bridge.receivers.http import Answer
 from openlineage_bridge.server.auth import is_foreign, may_write
+from openlineage_bridge.server.deadlines import Deadline, Phase
 from openlineage_bridge.server.ingest import SECURITY_HEADERS, Ingest, body_of
-
-BODY_SECONDS = 30.0
-"""Until a body whose head has arrived must be complete."""
+from openlineage_bridge.server.limits import BUSY
 
 MOST_AHEAD = 64 * 1024
 """Bytes taken from a sender that does not wait for its answer, before reading pauses."""
@@ -101,15 +102,47 @@ class EventProtocol(H11Protocol):
         self._received = bytearray()  # its body, and then what follows it
         self._answering = False
         self._last = False
-        self._deadline: asyncio.TimerHandle | None = None
+        self._held = 0  # bytes that are counted in
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """A sender is there, and has to say what it wants."""
+        super().connection_made(transport)
+        self._deadline = Deadline(self.loop, transport.close)
+        self._unread = Deadline(self.loop, transport.abort)
+        self._deadline.enter(Phase.HEAD)
 
     def data_received(self, data: bytes) -> None:
         """Bytes arrived: of the request that is on the short way, of one that may take it, or for h11."""
         if self._head is not None:
-            self._received += data
-            self._go_on(self._head)
+            self._take(self._head, data)
         elif not self._begin(data):
             super().data_received(data)
+            self._deadline.enter(self._phase())
+
+    def _phase(self) -> Phase | None:
+        """What h11 waits for; between requests uvicorn has a timer of its own."""
+        if self.conn.their_state is h11.SEND_BODY:
+            return Phase.BODY
+        is_first = (
+            getattr(self.cycle, "response_complete", None) is None
+        )  # there is no cycle before the first request
+        begun = is_first or bool(self.conn.trailing_data[0])
+        return Phase.HEAD if self.conn.their_state is h11.IDLE and begun else None
+
+    def on_response_complete(self) -> None:
+        """h11 has answered; the beginning of the next request may be there already."""
+        super().on_response_complete()
+        self._deadline.enter(self._phase())
+
+    def pause_writing(self) -> None:
+        """The sender does not take its answer, or not as fast as it comes."""
+        super().pause_writing()
+        self._unread.enter(Phase.READER)
+
+    def resume_writing(self) -> None:
+        """It does."""
+        super().resume_writing()
+        self._unread.enter(None)
 
     def _begin(self, data: bytes) -> bool:
         """Take the short way, if the request may: then nothing that could refuse it is left but its body."""
@@ -120,15 +153,12 @@ class EventProtocol(H11Protocol):
             return False
         if is_foreign(head.headers) or not may_write(head.headers, self._ingest.tokens):
             return False
-        if not self._ingest.in_flight.enter(head.size):
-            return False
         self._unset_keepalive_if_required()
         self._head = head
         if len(data) == head.end + head.size:
             self._answer(head, data[head.end :])
         else:
-            self._received += data[head.end :]
-            self._go_on(head)
+            self._take(head, data[head.end :])
         return True
 
     def _is_between_requests(self) -> bool:
@@ -141,7 +171,9 @@ class EventProtocol(H11Protocol):
             and not self.flow.write_paused
         )
 
-    def _go_on(self, head: Head) -> None:
+    def _take(self, head: Head, data: bytes) -> None:
+        """More of the body, or of what follows it."""
+        self._received += data
         if self._answering:
             if len(self._received) > MOST_AHEAD:
                 self.flow.pause_reading()
@@ -149,32 +181,43 @@ class EventProtocol(H11Protocol):
             body = bytes(self._received[: head.size])
             del self._received[: head.size]
             self._answer(head, body)
-        elif self._deadline is None:
-            self._deadline = self.loop.call_later(BODY_SECONDS, self.transport.close)
+        elif self._ingest.in_flight.hold(len(data)):
+            self._held += len(data)
+            self._deadline.enter(Phase.BODY)
+        else:
+            self._last = True
+            self._answer(head, None)
 
-    def _answer(self, head: Head, body: bytes) -> None:
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
+    def _answer(self, head: Head, body: bytes | None) -> None:
+        """The body is there as a whole; None when there is no room for it."""
+        self._deadline.enter(None)
         self._answering = True
         task = self.loop.create_task(self._respond(head, body))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    async def _respond(self, head: Head, body: bytes) -> None:
-        encoding = head.headers.get(b"content-encoding", b"").decode("latin-1")
+    async def _respond(self, head: Head, body: bytes | None) -> None:
         try:
-            answer = await self._ingest.answer(
-                self._ingest.receiver.receive(body, encoding, batch=head.batch)
-            )
+            answer = await self._ingest.answer(self._receive(head, body))
             self._write(answer.status, body_of(answer))
         except BaseException:
-            self.transport.close()  # without an answer the sender tries again
+            self.transport.abort()  # without an answer the sender tries again
             raise
         finally:
-            self._ingest.in_flight.leave(head.size)
+            self._let_go()
             self._head, self._answering = None, False
         self._next()
+
+    async def _receive(self, head: Head, body: bytes | None) -> Answer:
+        if body is None:
+            raise RetryLater(BUSY)
+        with self._ingest.in_flight.request():
+            encoding = head.headers.get(b"content-encoding", b"").decode("latin-1")
+            return await self._ingest.receiver.receive(body, encoding, batch=head.batch)
+
+    def _let_go(self) -> None:
+        self._ingest.in_flight.release(self._held)
+        self._held = 0
 
     def _write(self, status: int, content: bytes) -> None:
         """Head and body at once: each write is a system call and a segment of its own."""
@@ -211,9 +254,9 @@ class EventProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The sender went away: what it had begun to send is no request; what is being stored will be."""
-        if self._deadline is not None:
-            self._deadline.cancel()
+        self._deadline.enter(None)
+        self._unread.enter(None)
         if self._head is not None and not self._answering:
-            self._ingest.in_flight.leave(self._head.size)
+            self._let_go()
             self._head = None
         super().connection_lost(exc)

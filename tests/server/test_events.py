@@ -240,24 +240,31 @@ def test_a_slow_disk(bridge):
     assert bridge.post(GOOD).status == 200
 
 
-def test_too_much_at_once(bridge):
-    """Above the limits on what is in flight the answer is 503."""
-    announced = b"POST /api/v1/lineage HTTP/1.1\r\nHost: x\r\nContent-Length: 8388608\r\n\r\n "
+@pytest.mark.parametrize(
+    "framing", ["Content-Length: 100000", "Content-Length: 1000000", "Transfer-Encoding: chunked"]
+)
+def test_too_much_at_once(bridge, monkeypatch, framing):
+    """Above the limit on the bytes that are in flight the answer is 503; what was only announced does not count."""
+    in_flight = bridge.app.state.ingest.in_flight
+    monkeypatch.setattr(in_flight, "max_bytes", 50_000)
+    begun = f"POST /api/v1/lineage HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n".encode()
+    half = b" " * 30_000
+    address = ("127.0.0.1", bridge.port)
     with contextlib.ExitStack() as senders:
-        for _ in range(16):  # 16 bodies of 8 MiB are the 128 MiB that may be in flight
-            sender = senders.enter_context(socket.create_connection(("127.0.0.1", bridge.port), timeout=10))
-            sender.sendall(announced)
-        assert (
-            until(lambda: bridge.app.state.ingest.in_flight.requests, lambda requests: requests == 16) == 16
-        )
-        full = until(lambda: bridge.post(GOOD), lambda reply: reply.status == 503)
-    empty = until(lambda: bridge.post(GOOD), lambda reply: reply.status == 200)
+        first, second = (senders.enter_context(socket.create_connection(address, timeout=10)) for _ in "12")
+        for sender in (first, second):
+            sender.sendall(begun)
+        announced = bridge.post(GOOD)
+        first.sendall(b"7530\r\n" * ("chunked" in framing) + half)
+        assert until(lambda: in_flight.bytes, lambda held: held == 30_000) == 30_000
+        second.sendall(b"7530\r\n" * ("chunked" in framing) + half)
+        full = second.recv(65536)
+    empty = until(lambda: in_flight.bytes, lambda held: held == 0)
 
-    assert (full.status, full.json["error"]) == (
-        503,
-        "too many events are being received right now: send them again",
-    )
-    assert empty.status == 200
+    assert 200 == announced.status
+    assert full.startswith(b"HTTP/1.1 503 ")
+    assert b"too many events are being received right now: send them again" in full
+    assert 0 == empty
 
 
 # --- other methods and paths ----------------------------------------------------------------------------------------

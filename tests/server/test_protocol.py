@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from openlineage_bridge.server import protocol
+from openlineage_bridge.server.deadlines import SECONDS, Phase
 from openlineage_bridge.server.protocol import Head
 
 GOOD = b'{"job": {"namespace": "n", "name": "j"}}'
@@ -267,10 +268,10 @@ def test_a_sender_that_leaves_in_the_middle(bridge):
     with Sender(bridge.port) as sender:
         sender.send(request(length=100))
         deadline = time.monotonic() + 5
-        while not in_flight.requests and time.monotonic() < deadline:
+        while not in_flight.bytes and time.monotonic() < deadline:
             pass
-        assert (1, 100) == (in_flight.requests, in_flight.bytes)
-    while in_flight.requests and time.monotonic() < deadline:
+        assert (0, len(GOOD)) == (in_flight.requests, in_flight.bytes)
+    while in_flight.bytes and time.monotonic() < deadline:
         pass
 
     assert (0, 0) == (in_flight.requests, in_flight.bytes)
@@ -279,12 +280,12 @@ def test_a_sender_that_leaves_in_the_middle(bridge):
 
 def test_a_body_that_does_not_come(bridge, monkeypatch):
     """A connection whose body is not complete in time is closed."""
-    monkeypatch.setattr(protocol, "BODY_SECONDS", 0.2)
+    monkeypatch.setitem(SECONDS, Phase.BODY, 0.2)
     with Sender(bridge.port) as sender:
         sender.send(request(length=100))
 
         assert b"" == sender.socket.recv(1)
-    assert 0 == bridge.app.state.ingest.in_flight.requests
+    assert 0 == bridge.app.state.ingest.in_flight.bytes
 
 
 def test_an_idle_connection_is_closed(bridge, monkeypatch):
