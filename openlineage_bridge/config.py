@@ -60,13 +60,18 @@ class ServerConfig:
     Args:
         host: Address to listen on. Any but a loopback address needs a token, or ``insecure``.
         port: TCP port, 1 to 65535; 0 takes any free one.
-        tokens: Bearer tokens that are accepted, so that one can be replaced without a gap; none means no authentication.
+        tokens: Bearer tokens for everything, several so that one can be replaced without a gap. Without a token of any kind
+            nobody is asked for one.
+        write_tokens: Tokens that only send events: what collectors need.
+        read_tokens: Tokens that only read: the page, the lineage, the figures.
         insecure: Accept events from other machines without a token.
     """
 
     host: str = attrs.field(default="127.0.0.1", validator=min_len(1))
     port: int = attrs.field(default=5000, validator=(ge(0), le(65535)))
     tokens: tuple[Secret, ...] = ()
+    write_tokens: tuple[Secret, ...] = ()
+    read_tokens: tuple[Secret, ...] = ()
     insecure: bool = False
 
 

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from openlineage_bridge.config import Config
 from openlineage_bridge.receivers import Inbox
 from openlineage_bridge.receivers.http import HttpReceiver
-from openlineage_bridge.server.auth import Guard
+from openlineage_bridge.server.auth import Access, Guard
 from openlineage_bridge.server.health import Health
 from openlineage_bridge.server.ingest import SECURITY_HEADERS, Ingest
 from openlineage_bridge.server.metrics import Metrics
@@ -37,10 +37,11 @@ def create_app(inbox: Inbox, queries: Queries, config: Config) -> Starlette:
         queries: What the page, the probes and the metrics ask.
         config: Its ``server`` section decides who may speak to it.
     """
+    access = Access.of(config.server)
     health = Health(queries)
     metrics = Metrics(queries)
     views = Views(queries)
-    ingest = Ingest(HttpReceiver(inbox=inbox), metrics, health, config.server.tokens)
+    ingest = Ingest(HttpReceiver(inbox=inbox), metrics, health, access)
     routes: list[BaseRoute] = [
         *_anywhere(LINEAGE, ingest.lineage),
         *_anywhere(f"{LINEAGE}/batch", ingest.batch),
@@ -55,7 +56,7 @@ def create_app(inbox: Inbox, queries: Queries, config: Config) -> Starlette:
     ]
     app = Starlette(
         routes=routes,
-        middleware=[Middleware(_SecurityHeaders), Middleware(Guard, tokens=config.server.tokens)],
+        middleware=[Middleware(_SecurityHeaders), Middleware(Guard, access=access)],
         exception_handlers={HTTPException: _plain_words},
     )
     app.router.redirect_slashes = False  # a redirect makes some clients drop the body

@@ -1,10 +1,11 @@
-"""Who may speak to the server: bearer tokens, and which addresses may be listened on without one."""
+"""Who may do what with the server: bearer tokens with roles, and which addresses may be listened on without one."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+import enum
+from collections.abc import Mapping
 from hmac import compare_digest
 from ipaddress import ip_address
 
@@ -17,9 +18,56 @@ from openlineage_bridge.errors import ConfigError
 
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/healthcheck", "/metrics"})
 OPEN_PREFIX = "/static/"
+ADMIN_PREFIX = "/api/v1/quarantine/"
 
 _FOREIGN_PAGE = "this request was made by a page of another site"
 _UNKNOWN = "send the header 'Authorization: Bearer <token>' with a token that the bridge knows"
+_CHALLENGE = 'Bearer realm="openlineage-bridge", Basic realm="openlineage-bridge"'
+
+
+class Role(enum.Enum):
+    """What a token is for."""
+
+    WRITE = "send events"
+    READ = "read what the store holds"
+    ADMIN = "change what the store holds"
+
+
+@attrs.frozen
+class Access:
+    """The tokens, and what each of them is for.
+
+    Args:
+        roles: By token; with none, everyone may do everything.
+    """
+
+    roles: Mapping[Secret, frozenset[Role]] = attrs.field(factory=dict)
+
+    @classmethod
+    def of(cls, config: ServerConfig) -> Access:
+        """The tokens of a configuration; one that stands in two lists is for both."""
+        roles: dict[Secret, frozenset[Role]] = {}
+        for tokens, given in (
+            (config.tokens, frozenset(Role)),
+            (config.write_tokens, {Role.WRITE}),
+            (config.read_tokens, {Role.READ}),
+        ):
+            for token in tokens:
+                roles[token] = roles.get(token, frozenset()) | given
+        return cls(roles)
+
+    def granted(self, headers: Mapping[bytes, bytes]) -> frozenset[Role]:
+        """What the sender of these headers may do; names of headers are in lower case.
+
+        Every token is compared, each in constant time, whichever matches.
+        """
+        if not self.roles:
+            return frozenset(Role)
+        presented = presented_token(headers.get(b"authorization", b"").decode("latin-1")).encode()
+        matches = [
+            given for token, given in self.roles.items() if compare_digest(presented, token.value.encode())
+        ]
+        return frozenset().union(*matches)
 
 
 def check_address(config: ServerConfig) -> None:
@@ -28,7 +76,7 @@ def check_address(config: ServerConfig) -> None:
     Raises:
         ConfigError: Neither is the address a loopback address, nor is there a token, nor was ``insecure`` said.
     """
-    if config.tokens or config.insecure or is_loopback(config.host):
+    if Access.of(config).roles or config.insecure or is_loopback(config.host):
         return
     raise ConfigError(
         f"{config.host} can be reached from other machines, and server.tokens is empty: set a token (for example "
@@ -42,12 +90,6 @@ def is_loopback(host: str) -> bool:
         return ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return host.lower() == "localhost"
-
-
-def is_known(presented: str, tokens: Sequence[Secret]) -> bool:
-    """Whether the text is one of the tokens; every token is compared, each in constant time, whichever matches."""
-    matches = [compare_digest(presented.encode(), token.value.encode()) for token in tokens]
-    return any(matches)
 
 
 def presented_token(authorization: str) -> str:
@@ -80,16 +122,14 @@ def is_foreign(headers: Mapping[bytes, bytes]) -> bool:
     return headers.get(b"sec-fetch-site", b"none") not in {b"none", b"same-origin"}
 
 
-def may_write(headers: Mapping[bytes, bytes], tokens: Sequence[Secret]) -> bool:
-    """Whether the sender presents one of the tokens, or none is asked for. Names of headers are in lower case."""
-    if not tokens:
-        return True
-    return is_known(presented_token(headers.get(b"authorization", b"").decode("latin-1")), tokens)
+def _needed(method: str, path: str) -> Role | None:
+    """What a request is about; None when anyone may make it.
 
-
-def _is_open(method: str, path: str) -> bool:
-    """Whether anyone may read it; events are accepted under any prefix, so nothing that writes is ever open."""
-    return method in {"GET", "HEAD"} and (path in OPEN_PATHS or path.startswith(OPEN_PREFIX))
+    Events are accepted under any prefix, so nothing that is posted is ever open.
+    """
+    if method in {"GET", "HEAD"}:
+        return None if path in OPEN_PATHS or path.startswith(OPEN_PREFIX) else Role.READ
+    return Role.ADMIN if path.startswith(ADMIN_PREFIX) else Role.WRITE
 
 
 @attrs.frozen
@@ -100,11 +140,11 @@ class Guard:
 
     Args:
         app: The application behind it.
-        tokens: Those that are accepted; with none, everyone is.
+        access: Which tokens are accepted, for what.
     """
 
     app: ASGIApp
-    tokens: Sequence[Secret]
+    access: Access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or refuse it."""
@@ -115,7 +155,12 @@ class Guard:
         headers = dict(scope["headers"])
         if scope["method"] == "POST" and is_foreign(headers):
             return JSONResponse({"error": _FOREIGN_PAGE}, 403)
-        if _is_open(scope["method"], scope["path"]) or may_write(headers, self.tokens):
+        needed = _needed(scope["method"], scope["path"])
+        if needed is None:
             return None
-        challenge = 'Bearer realm="openlineage-bridge", Basic realm="openlineage-bridge"'
-        return JSONResponse({"error": _UNKNOWN}, 401, {"WWW-Authenticate": challenge})
+        granted = self.access.granted(headers)
+        if not granted:
+            return JSONResponse({"error": _UNKNOWN}, 401, {"WWW-Authenticate": _CHALLENGE})
+        if needed not in granted:
+            return JSONResponse({"error": f"this token may not {needed.value}"}, 403)
+        return None

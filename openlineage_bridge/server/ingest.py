@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 
 import attrs
 import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from openlineage_bridge.config import Secret
 from openlineage_bridge.errors import RetryLater
 from openlineage_bridge.receivers.http import Answer, HttpReceiver, RefusedBody
+from openlineage_bridge.server.auth import Access
 from openlineage_bridge.server.health import Health
 from openlineage_bridge.server.limits import InFlight, check_announced_size, received
 from openlineage_bridge.server.metrics import Metrics
@@ -40,14 +40,14 @@ class Ingest:
         receiver: Puts a body into the inbox.
         metrics: Counts the answers.
         health: Says whether the process was told to stop.
-        tokens: Those that a sender may present; with none, everyone may send.
+        access: Which tokens a sender may present.
         in_flight: How much is taken in at once.
     """
 
     receiver: HttpReceiver
     metrics: Metrics
     health: Health
-    tokens: Sequence[Secret] = ()
+    access: Access = attrs.field(factory=Access)
     in_flight: InFlight = attrs.field(factory=InFlight)
 
     async def lineage(self, request: Request) -> Response:

@@ -19,7 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from openlineage_bridge.errors import RetryLater
 from openlineage_bridge.receivers.gathering import OFFLOAD_BYTES
 from openlineage_bridge.receivers.http import Answer
-from openlineage_bridge.server.auth import is_foreign, may_write
+from openlineage_bridge.server.auth import Role, is_foreign
 from openlineage_bridge.server.deadlines import Deadline, Phase
 from openlineage_bridge.server.ingest import SECURITY_HEADERS, Ingest, body_of
 from openlineage_bridge.server.limits import BUSY
@@ -151,7 +151,7 @@ class EventProtocol(H11Protocol):
         head = Head.read(data)
         if head is None or head.size > OFFLOAD_BYTES or self._ingest.health.stopping:
             return False
-        if is_foreign(head.headers) or not may_write(head.headers, self._ingest.tokens):
+        if is_foreign(head.headers) or Role.WRITE not in self._ingest.access.granted(head.headers):
             return False
         self._unset_keepalive_if_required()
         self._head = head

@@ -149,11 +149,12 @@ def test_store_from_the_environment(write, environ, expected):
         ("[]", []),
     ],
 )
-def test_tokens_from_the_environment(value, expected):
+@pytest.mark.parametrize("key", ["tokens", "write_tokens", "read_tokens"])
+def test_tokens_from_the_environment(key, value, expected):
     """Tokens are texts whatever they look like; one token needs no brackets."""
-    config = load(environ={"OPENLINEAGE_BRIDGE__SERVER__TOKENS": value})
+    config = load(environ={f"OPENLINEAGE_BRIDGE__SERVER__{key.upper()}": value})
 
-    assert expected == [token.value for token in config.server.tokens]
+    assert expected == [token.value for token in getattr(config.server, key)]
 
 
 def test_environment_into_the_section_of_a_translator(write):

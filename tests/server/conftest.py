@@ -136,10 +136,11 @@ class Running:
 
 
 @contextmanager
-def running(*tokens: str, **kwargs) -> Iterator[Running]:
-    """A real uvicorn in a thread of its own."""
-    settings = ServerConfig(port=0, tokens=tuple(map(Secret, tokens)))
-    inbox, queries = MemoryInbox(), MemoryQueries(**kwargs)
+def running(*tokens: str, write: tuple[str, ...] = (), read: tuple[str, ...] = ()) -> Iterator[Running]:
+    """A real uvicorn in a thread of its own, with tokens for everything, for writing and for reading."""
+    lists = {"tokens": tokens, "write_tokens": write, "read_tokens": read}
+    settings = ServerConfig(port=0, **{key: tuple(map(Secret, texts)) for key, texts in lists.items()})
+    inbox, queries = MemoryInbox(), MemoryQueries()
     app = create_app(inbox, queries, Config(server=settings))
     server = Server(app, bind(settings))
     thread = threading.Thread(target=server.listen, name="server")

@@ -90,10 +90,44 @@ def test_every_token_is_compared(monkeypatch, presented):
 
     monkeypatch.setattr(auth, "compare_digest", spy)
 
-    known = auth.is_known(presented, (Secret("one"), Secret("two")))
+    access = auth.Access.of(ServerConfig(tokens=(Secret("one"),), write_tokens=(Secret("two"),)))
+    granted = access.granted({b"authorization": f"Bearer {presented}".encode()})
 
-    assert (presented in {"one", "two"}) == known
+    expected = {"one": set(auth.Role), "two": {auth.Role.WRITE}}
+    assert expected.get(presented, set()) == granted
     assert seen == [b"one", b"two"]
+
+
+def test_roles(start):
+    """A token opens what it is for; another token than is needed is 403, and says so."""
+    asked = {
+        "send": ("POST", "/api/v1/lineage"),
+        "send under a prefix": ("POST", "/any/api/v1/lineage/batch"),
+        "read": ("GET", "/api/v1/search?q="),
+        "look": ("GET", "/"),
+        "change": ("POST", "/api/v1/quarantine/retry"),
+    }
+    expected = {
+        "all": {"send": 200, "send under a prefix": 200, "read": 200, "look": 200, "change": 404},
+        "write": {"send": 200, "send under a prefix": 200, "read": 403, "look": 403, "change": 403},
+        "read": {"send": 403, "send under a prefix": 403, "read": 200, "look": 200, "change": 403},
+        "both": {"send": 200, "send under a prefix": 200, "read": 200, "look": 200, "change": 403},
+        "none": {"send": 401, "send under a prefix": 401, "read": 401, "look": 401, "change": 401},
+    }
+    with start("all", write=("write", "both"), read=("both", "read")) as bridge:
+        actual = {
+            token: {
+                what: bridge.request(
+                    method, path, GOOD if method == "POST" else None, {"Authorization": f"Bearer {token}"}
+                ).status
+                for what, (method, path) in asked.items()
+            }
+            for token in expected
+        }
+        refused = bridge.get("/", Authorization="Bearer write")
+
+    assert expected == actual
+    assert {"error": "this token may not read what the store holds"} == refused.json
 
 
 @pytest.mark.parametrize(
