@@ -20,6 +20,7 @@ from openlineage_bridge.errors import BridgeError
 from openlineage_bridge.events import digest
 from openlineage_bridge.store import Store
 from openlineage_bridge.store.aspects import Due
+from openlineage_bridge.store.quarantine import Failure
 from openlineage_bridge.translation import Delivered, Outcome, Refused, Retry, Sink
 
 log = logging.getLogger(__name__)
@@ -86,8 +87,8 @@ def settle(store: Store, offered: Sequence[Due], outcomes: Sequence[Outcome], *,
             store.aspects.postponed([due], reason)
         for due, reason in refused:
             body = due.proposal.to_mcp()
-            store.inbox.quarantine(
-                "deliver", reason, body, digest=digest(body), receiver="outbox", received=now
+            store.quarantine.keep(
+                Failure("deliver", reason), body, digest=digest(body), receiver="outbox", received=now
             )
         store.aspects.refused([due for due, _ in refused])
     return Report(len(delivered), len(refused), len(postponed), postponed[0][1] if postponed else "")

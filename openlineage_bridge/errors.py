@@ -31,12 +31,14 @@ class PoisonEvent(BridgeError):  # noqa: N818  - named after what it is
     Args:
         stage: Where it failed: ``parse``, ``translate`` or ``deliver``.
         reason: Why, in words an operator can act on.
+        error: Name of the class of the exception that it was.
     """
 
-    def __init__(self, stage: str, reason: str) -> None:
+    def __init__(self, stage: str, reason: str, error: str) -> None:
         super().__init__(f"{stage}: {reason}")
         self.stage = stage
         self.reason = reason
+        self.error = error
 
 
 class ConfigError(BridgeError):

@@ -8,6 +8,7 @@ the others go on.
 from __future__ import annotations
 
 import logging
+import time
 import traceback
 from collections.abc import Callable
 
@@ -16,6 +17,7 @@ from openlineage_bridge.errors import PoisonEvent, RejectedEvent, StorageError
 from openlineage_bridge.facts import Facts, Kind, Subject, facts_of, merge
 from openlineage_bridge.store import Store
 from openlineage_bridge.store.inbox import Pending
+from openlineage_bridge.store.quarantine import Failure
 from openlineage_bridge.translation import Translator
 
 log = logging.getLogger(__name__)
@@ -70,21 +72,21 @@ class Pipeline:
         except StorageError:
             raise
         except RejectedEvent as error:
-            return PoisonEvent("parse", str(error))
+            return PoisonEvent("parse", str(error), type(error).__name__)
         except Exception as error:
-            return PoisonEvent("translate", "".join(traceback.format_exception(error)))
+            return PoisonEvent("translate", "".join(traceback.format_exception(error)), type(error).__name__)
         return None
 
     def _set_aside(self, event: Pending, poison: PoisonEvent) -> None:
         log.error("event set aside in quarantine", extra={"seq": event.seq, "stage": poison.stage})
         with self._store.transaction():
-            self._store.inbox.quarantine(
-                poison.stage,
-                poison.reason,
+            self._store.quarantine.keep(
+                Failure(poison.stage, poison.reason, poison.error),
                 event.body,
                 digest=event.digest,
                 receiver=event.receiver,
                 received=event.received,
+                failed=time.time_ns() // 1_000_000,
             )
             self._store.inbox.done([event])
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
+from openlineage_bridge import recovery
 from openlineage_bridge.config import RetentionConfig
 from openlineage_bridge.delivery import Deliverer
 from openlineage_bridge.errors import RetryLater
 from openlineage_bridge.pipeline import Pipeline
 from openlineage_bridge.receivers import Receipt
+from openlineage_bridge.recovery import Report
 from openlineage_bridge.store import Store
 from openlineage_bridge.store.writer import Writer
 from openlineage_bridge.translation import Sink, Translator
@@ -44,7 +46,7 @@ PAUSE = 5.0
 
 
 class Service:
-    """Everything behind the receivers. Implements ``openlineage_bridge.receivers.Inbox``.
+    """Everything behind the receivers. Implements ``openlineage_bridge.receivers.Inbox`` and ``openlineage_bridge.server.operations.Operations``.
 
     Args:
         path: The store.
@@ -88,6 +90,19 @@ class Service:
         accepted = self._writer.accept(bodies, receiver)
         accepted.add_done_callback(lambda _: self._wake.set())
         return accepted
+
+    def retry(self, numbers: Collection[int] | None) -> Future[Report]:
+        """Send what is in quarantine on its way again: these numbers, or everything."""
+        return self._operate(lambda store: recovery.retry(store, numbers))
+
+    def drop(self, numbers: Collection[int] | None) -> Future[Report]:
+        """Forget what is in quarantine, for good: these numbers, or everything."""
+        return self._operate(lambda store: recovery.drop(store, numbers))
+
+    def _operate(self, operation: Callable[[Store], Report]) -> Future[Report]:
+        done = self._writer.run(operation)
+        done.add_done_callback(lambda _: self._wake.set())
+        return done
 
     def close(self, timeout: float = 5.0) -> None:
         """Finish the step and the batch under way, at most ``timeout`` seconds each, and close the store.

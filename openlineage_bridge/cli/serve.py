@@ -45,7 +45,7 @@ def command(
     listener = bind(config.server)
     service = Service(config.store, translator, sink, config.lineage_window, config.retention)
     try:
-        received = Server(create_app(service, Queries(config.store), config), listener).listen()
+        received = Server(create_app(service, Queries(config.store), config, service), listener).listen()
     finally:
         service.close()
     click.get_current_context().exit(130 if received == signal.SIGINT else 0)

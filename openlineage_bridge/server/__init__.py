@@ -8,6 +8,7 @@
 * ``deadlines`` how long a connection may take for it
 * ``views``    the lineage as JSON and as a page
 * ``queries``  what the views ask the store for
+* ``operations`` what an operator changes
 * ``health``   ``/livez`` and ``/readyz``
 * ``metrics``  ``/metrics``
 * ``logs``     structured logs on stderr

@@ -17,17 +17,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from openlineage_bridge.config import Config
 from openlineage_bridge.receivers import Inbox
 from openlineage_bridge.receivers.http import HttpReceiver
-from openlineage_bridge.server.auth import Access, Guard
+from openlineage_bridge.server.auth import ADMIN_PREFIX, Access, Guard
 from openlineage_bridge.server.health import Health
 from openlineage_bridge.server.ingest import SECURITY_HEADERS, Ingest
 from openlineage_bridge.server.metrics import Metrics
+from openlineage_bridge.server.operations import Operations, Operator
 from openlineage_bridge.server.queries import Queries
 from openlineage_bridge.server.views import Views
 
 LINEAGE = "/api/v1/lineage"
 
 
-def create_app(inbox: Inbox, queries: Queries, config: Config) -> Starlette:
+def create_app(
+    inbox: Inbox, queries: Queries, config: Config, operations: Operations | None = None
+) -> Starlette:
     """The application; ``app.state.health.stopping`` makes it answer 503 while it stops.
 
     ``app.state.ingest`` is for the protocol, which brings most events to it directly.
@@ -36,6 +39,7 @@ def create_app(inbox: Inbox, queries: Queries, config: Config) -> Starlette:
         inbox: Where received events go.
         queries: What the page, the probes and the metrics ask.
         config: Its ``server`` section decides who may speak to it.
+        operations: Who changes things for an operator; None leaves their routes out.
     """
     access = Access.of(config.server)
     health = Health(queries)
@@ -54,6 +58,12 @@ def create_app(inbox: Inbox, queries: Queries, config: Config) -> Starlette:
         Route("/", views.page),
         Mount("/static", StaticFiles(directory=str(files("openlineage_bridge.web") / "static"))),
     ]
+    if operations is not None:
+        operator = Operator(operations)
+        routes += [
+            Route(f"{ADMIN_PREFIX}retry", operator.retry, methods=["POST"]),
+            Route(f"{ADMIN_PREFIX}drop", operator.drop, methods=["POST"]),
+        ]
     app = Starlette(
         routes=routes,
         middleware=[Middleware(_SecurityHeaders), Middleware(Guard, access=access)],

@@ -2,7 +2,8 @@
 
 * ``schema``    the tables and their migrations
 * ``database``  opening the file: one read-write connection, a lock, any number of read-only ones
-* ``inbox``     events as received, and the quarantine
+* ``inbox``     events as received
+* ``quarantine`` what was refused, or could not be processed or delivered
 * ``facts``     what OpenLineage now says
 * ``jobs``      the state of runs, and what each job reads and writes now
 * ``aspects``   what the catalog should hold, and what it still lacks
@@ -24,6 +25,7 @@ from openlineage_bridge.store.database import Database
 from openlineage_bridge.store.facts import FactTable
 from openlineage_bridge.store.inbox import InboxTable
 from openlineage_bridge.store.jobs import JobTable
+from openlineage_bridge.store.quarantine import QuarantineTable
 from openlineage_bridge.store.retention import prune
 
 __all__ = ["Store"]
@@ -42,7 +44,8 @@ class Store:
     def __init__(self, path: str | Path) -> None:
         self._database = Database(path)
         self.connection = self._database.connection
-        self.inbox = InboxTable(self.connection)
+        self.quarantine = QuarantineTable(self.connection)
+        self.inbox = InboxTable(self.connection, self.quarantine)
         self.facts = FactTable(self.connection)
         self.jobs = JobTable(self.connection)
         self.aspects = AspectTable(self.connection)

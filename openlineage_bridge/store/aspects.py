@@ -130,6 +130,15 @@ class AspectTable:
         """The destination will never take these: not offered again until they change."""
         self.delivered(sent)
 
+    def offer_again(self, urn: str, name: str, moment: int | None) -> None:
+        """Offer what holds once more, as if the destination lacked it; ``moment`` in milliseconds, of a timeseries aspect."""
+        for at in (VERSIONED, moment):
+            if at is not None:
+                self._connection.execute(
+                    "DELETE FROM delivered WHERE urn = ? AND name = ? AND at = ?", (urn, name, at)
+                )
+                self._compare((urn, name, at))
+
     def postponed(self, rows: Sequence[Due], reason: str) -> None:
         """The destination would not have these now."""
         self._connection.executemany(

@@ -1,4 +1,4 @@
-"""The inbox and the quarantine: an event is durable here before anyone is told that it was received."""
+"""The inbox: an event is durable here before anyone is told that it was received."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from openlineage_bridge import events
 from openlineage_bridge.errors import RejectedEvent
 from openlineage_bridge.events import Event
 from openlineage_bridge.receivers import Receipt, Rejected, Stored
+from openlineage_bridge.store.quarantine import Failure, QuarantineTable
 
 FRESH_BYTES = 16 * 1024 * 1024
 """Bodies of events whose reading is kept until they are processed; beyond it they are read again."""
@@ -44,27 +45,6 @@ class Pending:
     body: bytes
 
 
-@attrs.frozen
-class Quarantined:
-    """What was refused, or could not be processed or delivered.
-
-    Args:
-        id: Number in this store.
-        stage: ``receive``, ``parse``, ``translate`` or ``deliver``.
-        reason: Why, in words.
-        receiver: Where it came from.
-        received: Milliseconds since the epoch.
-        body: The original bytes.
-    """
-
-    id: int
-    stage: str
-    reason: str
-    receiver: str
-    received: int
-    body: bytes
-
-
 def inspect(body: bytes) -> Arrival:
     """Look at a received event: is it one, and which digest does it have?"""
     digest = None
@@ -78,10 +58,11 @@ def inspect(body: bytes) -> Arrival:
 
 
 class InboxTable:
-    """The tables ``inbox`` and ``quarantine``."""
+    """The table ``inbox``. What is no event goes on to the quarantine."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, quarantine: QuarantineTable) -> None:
         self._connection = connection
+        self._quarantine = quarantine
         self._fresh: dict[bytes, tuple[Event, int]] = {}
         self._fresh_bytes = 0
 
@@ -91,9 +72,8 @@ class InboxTable:
 
     def _put(self, arrival: Arrival, receiver: str, now: int) -> Receipt:
         if isinstance(arrival.receipt, Rejected):
-            self.quarantine(
-                "receive",
-                arrival.receipt.reason,
+            self._quarantine.keep(
+                Failure("receive", arrival.receipt.reason, RejectedEvent.__name__),
                 arrival.body,
                 digest=arrival.digest,
                 receiver=receiver,
@@ -139,26 +119,16 @@ class InboxTable:
         )
         return [Pending(*row) for row in rows]
 
+    def again(self, arrival: Arrival, *, receiver: str, received: int) -> None:
+        """Process an event once more that was set aside; ``received`` in milliseconds."""
+        self._connection.execute(
+            "INSERT INTO inbox (digest, received, receiver, body) VALUES (?, ?, ?, ?) "
+            "ON CONFLICT (digest) DO UPDATE SET done = 0",
+            (arrival.digest, received, receiver, arrival.body),
+        )
+
     def done(self, processed: Sequence[Pending]) -> None:
         """Mark events as processed; they stay for as long as duplicates of them are to be recognised."""
         self._connection.executemany(
             "UPDATE inbox SET done = 1 WHERE seq = ?", [(each.seq,) for each in processed]
         )
-
-    def quarantine(
-        self, stage: str, reason: str, body: bytes, *, digest: bytes, receiver: str, received: int
-    ) -> None:
-        """Keep the bytes with the reason; the same bytes again only refresh the reason."""
-        self._connection.execute(
-            "INSERT INTO quarantine (digest, stage, reason, receiver, received, body) VALUES (?, ?, ?, ?, ?, ?) "
-            "ON CONFLICT (digest) DO UPDATE SET stage = excluded.stage, reason = excluded.reason",
-            (digest, stage, reason, receiver, received, body),
-        )
-
-
-def quarantined(connection: sqlite3.Connection) -> list[Quarantined]:
-    """Everything in quarantine, oldest first."""
-    rows = connection.execute(
-        "SELECT id, stage, reason, receiver, received, body FROM quarantine ORDER BY id"
-    )
-    return [Quarantined(*row) for row in rows]

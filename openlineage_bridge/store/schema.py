@@ -22,7 +22,7 @@ import sqlite3
 from openlineage_bridge.errors import StorageError
 
 APPLICATION_ID = 0x4F4C4231  # "OLB1": a file that carries it is a store of ours
-VERSION = 2
+VERSION = 3
 
 _V1 = """
 CREATE TABLE inbox (
@@ -148,7 +148,14 @@ CREATE INDEX handovers_by_upstream ON handovers (upstream);
 UPDATE runs SET used = 2 WHERE used = 1;
 """
 
-MIGRATIONS: dict[int, str] = {1: _V1, 2: _V2}
+_V3 = """
+ALTER TABLE quarantine ADD COLUMN error TEXT NOT NULL DEFAULT '';      -- class of the exception
+ALTER TABLE quarantine ADD COLUMN attempts INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE quarantine ADD COLUMN failed INTEGER NOT NULL DEFAULT 0;   -- milliseconds since the epoch
+UPDATE quarantine SET failed = received;
+"""
+
+MIGRATIONS: dict[int, str] = {1: _V1, 2: _V2, 3: _V3}
 """By version: the statements that lead there from the version before. Released entries are never changed."""
 
 

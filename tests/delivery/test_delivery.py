@@ -16,7 +16,7 @@ from openlineage_bridge.delivery import Deliverer, Report, deliver, wait_after
 from openlineage_bridge.errors import BridgeError
 from openlineage_bridge.store import Store
 from openlineage_bridge.store.database import MEMORY
-from openlineage_bridge.store.inbox import quarantined
+from openlineage_bridge.store.quarantine import quarantined
 from openlineage_bridge.store.writer import Writer
 from openlineage_bridge.translation import Aspect, Delivered, MemorySink, Refused, Retry
 
@@ -127,7 +127,11 @@ def test_refused_goes_to_quarantine_and_the_rest_goes_on(store):
     assert Report(delivered=2, refused=1) == report
     assert ["a", "c"] == sink.had
     assert [] == waiting(store)
-    assert ("deliver", "no such entity", "outbox") == (entry.stage, entry.reason, entry.receiver)
+    assert ("deliver", "no such entity", "outbox") == (
+        entry.failure.stage,
+        entry.failure.reason,
+        entry.receiver,
+    )
     assert {
         "entityType": "dataset",
         "entityUrn": "b",

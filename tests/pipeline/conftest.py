@@ -14,7 +14,8 @@ from openlineage_bridge.store import Store
 from openlineage_bridge.store.aspects import holdings
 from openlineage_bridge.store.database import MEMORY
 from openlineage_bridge.store.graph import GraphQueries
-from openlineage_bridge.store.inbox import inspect, quarantined
+from openlineage_bridge.store.inbox import inspect
+from openlineage_bridge.store.quarantine import quarantined
 
 FACTS = """
 SELECT s.kind, s.namespace, s.name, s.run_id, f.role, d.namespace, d.name, f.facet, f.time, b.body
@@ -62,7 +63,9 @@ class Bridge:
                 for each in holdings(self.store.connection)
             ],
             "outbox": self.rows("SELECT urn, name, at FROM outbox ORDER BY 1, 2, 3"),
-            "quarantine": [(each.stage, each.reason) for each in quarantined(self.store.connection)],
+            "quarantine": [
+                (each.failure.stage, each.failure.reason) for each in quarantined(self.store.connection)
+            ],
         }
 
     def holds(self) -> dict[tuple[str, str], dict]:

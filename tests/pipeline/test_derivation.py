@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from openlineage_bridge.pipeline import Pipeline
-from openlineage_bridge.store.inbox import quarantined
+from openlineage_bridge.store.quarantine import quarantined
 
 RUN = "run:00000000-0000-4000-8000-00000000000"
 
@@ -218,9 +218,14 @@ def test_poison_event_is_set_aside_and_its_neighbours_are_processed(fragile, wor
     [entry] = quarantined(fragile.store.connection)
 
     assert {("one", "input", "a"), ("two", "input", "b")} == fragile.edges()
-    assert ("translate", poison, "test", 1) == (entry.stage, entry.body, entry.receiver, entry.received)
-    assert entry.reason.startswith("Traceback")
-    assert entry.reason.endswith("LookupError: no name for poison\n")
+    assert ("translate", poison, "test", 1) == (
+        entry.failure.stage,
+        entry.body,
+        entry.receiver,
+        entry.received,
+    )
+    assert entry.failure.reason.startswith("Traceback")
+    assert entry.failure.reason.endswith("LookupError: no name for poison\n")
     assert fragile.pipeline.step() == 0
 
 

@@ -9,7 +9,8 @@ import pytest
 from openlineage_bridge.errors import StorageError
 from openlineage_bridge.pipeline import Pipeline
 from openlineage_bridge.store import Store
-from openlineage_bridge.store.inbox import inspect, quarantined
+from openlineage_bridge.store.inbox import inspect
+from openlineage_bridge.store.quarantine import quarantined
 
 
 @pytest.fixture

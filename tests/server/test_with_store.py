@@ -60,7 +60,7 @@ def served(tmp_path):
     listener = bind(settings)
     service = Service(path, NoCatalog())
     queries = Queries(path)
-    server = Server(create_app(service, queries, Config(store=path, server=settings)), listener)
+    server = Server(create_app(service, queries, Config(store=path, server=settings), service), listener)
     thread = threading.Thread(target=server.listen)
     thread.start()
     assert server.ready.wait(10)
@@ -147,3 +147,32 @@ def test_metrics_of_the_store(served):
 
     assert b"\nolbridge_inbox_events 0.0\n" in send("GET", "/metrics")[1]
     assert send("GET", "/readyz")[0] == 200
+
+
+def test_an_operator_tries_again_and_drops(served):
+    """What is in quarantine, by number or all of it, while the service has the store open."""
+    send, queries = served
+    for body in (b"one", b"two", b"three"):
+        send("POST", "/api/v1/lineage", body)
+    answers = [
+        send("POST", f"/api/v1/quarantine/{operation}", json.dumps({"numbers": numbers}).encode())
+        for operation, numbers in (("retry", [1, 9]), ("drop", [1]), ("drop", None), ("retry", None))
+    ]
+
+    assert [200] * 4 == [status for status, _ in answers]
+    again, *dropped, nothing = [json.loads(content) for _, content in answers]
+    assert ([], ["1"], [9]) == (again["done"], list(again["refused"]), again["unknown"])
+    assert [[1], [2, 3], []] == [each["done"] for each in (*dropped, nothing)]
+    assert {} == queries.status()["quarantine_events"]
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{}", b'{"numbers": "all"}', b'{"numbers": [1.5]}', b" " * 2_000_000]
+)
+def test_an_order_that_is_none(served, body):
+    """Is refused, with the form that it should have."""
+    send, _ = served
+    status, content = send("POST", "/api/v1/quarantine/drop", body)
+
+    assert 400 == status
+    assert "say which" in json.loads(content)["error"]

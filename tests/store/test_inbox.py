@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from openlineage_bridge.receivers import Rejected, Stored
 from openlineage_bridge.store import Store
 from openlineage_bridge.store.database import MEMORY
-from openlineage_bridge.store.inbox import inspect, quarantined
+from openlineage_bridge.store.inbox import inspect
+from openlineage_bridge.store.quarantine import quarantined
 
 EVENT = {"eventTime": "2024-01-01T00:00:00Z", "job": {"namespace": "n", "name": "j"}}
 
@@ -65,14 +66,14 @@ def test_refused_bytes_are_kept_with_the_reason(store):
         receipts = put(store, b"\xff\x00 no event", now=now)
     [entry] = quarantined(store.connection)
 
-    assert [Rejected(entry.reason)] == receipts
+    assert [Rejected(entry.failure.reason)] == receipts
     assert ("receive", "test", 7, b"\xff\x00 no event") == (
-        entry.stage,
+        entry.failure.stage,
         entry.receiver,
         entry.received,
         entry.body,
     )
-    assert entry.reason.startswith("not JSON: ")
+    assert entry.failure.reason.startswith("not JSON: ")
 
 
 def test_pending_is_oldest_first_and_limited(store):
