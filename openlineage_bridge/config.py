@@ -91,6 +91,21 @@ class RetentionConfig:
 
 
 @attrs.frozen(kw_only=True)
+class SpaceConfig:
+    """How much of the disk a service takes, and when it refuses events until there is room again.
+
+    Args:
+        inbox_bytes: Bytes of events that may wait to be processed.
+        min_free_bytes: Bytes that have to stay free where the store is.
+        ballast_bytes: Bytes of a file beside the store that is given up when the disk is full all the same; 0 for none.
+    """
+
+    inbox_bytes: int = attrs.field(default=1024**3, validator=ge(1))
+    min_free_bytes: int = attrs.field(default=256 * 1024**2, validator=ge(0))
+    ballast_bytes: int = attrs.field(default=32 * 1024**2, validator=ge(0))
+
+
+@attrs.frozen(kw_only=True)
 class Config:
     """Everything that can be configured.
 
@@ -100,6 +115,7 @@ class Config:
         translator: Name of the translator; None when none is named and not exactly one is installed.
         lineage_window: How many of a job's newest completed runs are joined into its lineage.
         retention: How long things stay in the store.
+        space: How much of the disk may be taken.
         options: By translator name: its own section, as it was written.
     """
 
@@ -108,6 +124,7 @@ class Config:
     translator: str | None = None
     lineage_window: int = attrs.field(default=1, validator=ge(1))
     retention: RetentionConfig = attrs.field(factory=RetentionConfig)
+    space: SpaceConfig = attrs.field(factory=SpaceConfig)
     options: Mapping[str, Mapping[str, Any]] = attrs.field(
         factory=dict, repr=lambda sections: f"<{', '.join(sections)}>"
     )

@@ -11,16 +11,18 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future
+from contextlib import ExitStack
 from pathlib import Path
 
 from openlineage_bridge import recovery
-from openlineage_bridge.config import RetentionConfig
+from openlineage_bridge.config import RetentionConfig, SpaceConfig
 from openlineage_bridge.delivery import Deliverer
-from openlineage_bridge.errors import RetryLater
+from openlineage_bridge.errors import RetryLater, StorageError
 from openlineage_bridge.pipeline import Pipeline
 from openlineage_bridge.receivers import Receipt
 from openlineage_bridge.recovery import Report
 from openlineage_bridge.store import Store
+from openlineage_bridge.store.space import Space, open_store
 from openlineage_bridge.store.writer import Writer
 from openlineage_bridge.translation import Sink, Translator
 
@@ -54,6 +56,7 @@ class Service:
         sink: Where aspects are delivered; None keeps them in the store.
         window: How many of a job's last completed runs are united into its lineage.
         retention: How long events and runs stay.
+        space: How much of the disk may be taken; None for all of it.
 
     Raises:
         StorageError: The store cannot be opened.
@@ -65,17 +68,22 @@ class Service:
         translator: Translator,
         sink: Sink | None = None,
         window: int = 1,
+        *,
         retention: RetentionConfig | None = None,
+        space: SpaceConfig | None = None,
     ) -> None:
         self._window = window
         self._retention = retention or RetentionConfig()
         self._next_pruning = self._last_arrival = time.monotonic()
         self._arrived = 0  # counted without a lock: two receivers at once may count as one
-        self._writer = Writer(lambda: Store(path))
+        self._writer = Writer(lambda: open_store(path))
+        self._open = ExitStack()
         try:
+            self._space = self._open.enter_context(Space(path, space)) if space else None
             self._pipeline = self._writer.run(lambda store: Pipeline(store, translator, window)).result()
             self._deliverer = Deliverer(self._writer, sink) if sink else None
         except BaseException:
+            self._open.close()
             self._writer.close()  # its thread would keep the process alive
             raise
         self._wake = threading.Event()
@@ -84,7 +92,11 @@ class Service:
         self._processing.start()
 
     def accept(self, bodies: Sequence[bytes], receiver: str) -> Future[list[Receipt]]:
-        """See ``Inbox.accept``."""
+        """See ``Inbox.accept``; refused while there is no room for more."""
+        if self._space and self._space.refusal:
+            refused: Future[list[Receipt]] = Future()
+            refused.set_exception(RetryLater(self._space.refusal))
+            return refused
         self._last_arrival = time.monotonic()
         self._arrived += len(bodies)
         accepted = self._writer.accept(bodies, receiver)
@@ -114,6 +126,7 @@ class Service:
         self._processing.join()
         if self._deliverer:
             self._deliverer.close(timeout)
+        self._open.close()
         self._writer.close()
 
     def _process(self) -> None:
@@ -127,9 +140,9 @@ class Service:
                 more = bool(taken) or self._prune()
             except RetryLater:
                 return
-            except Exception:
+            except Exception as error:
                 log.exception("processing waits for the store")
-                self._closing.wait(PAUSE)
+                self._recover(error)
                 continue
             if self._deliverer:
                 self._deliverer.notify()
@@ -138,6 +151,11 @@ class Service:
             elif arriving:
                 arrivals, seen = self._arrived - seen, self._arrived
                 self._closing.wait(rest(arrivals, time.monotonic() - started))
+
+    def _recover(self, error: Exception) -> None:
+        """Go on at once with the ballast's room, if that helps and it was still there; else after a pause."""
+        if not (isinstance(error, StorageError) and self._space and self._space.give_up_ballast()):
+            self._closing.wait(PAUSE)
 
     def _step(self, limit: int) -> int:
         return self._writer.run(lambda _: self._pipeline.step(limit)).result()

@@ -43,7 +43,9 @@ def command(
     translator, sink = translator_of(config), sink_of(config)
     configure()
     listener = bind(config.server)
-    service = Service(config.store, translator, sink, config.lineage_window, config.retention)
+    service = Service(
+        config.store, translator, sink, config.lineage_window, retention=config.retention, space=config.space
+    )
     try:
         received = Server(create_app(service, Queries(config.store), config, service), listener).listen()
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,8 @@ def _print(store: Path, figures: dict[str, Any]) -> None:
     table(rows)
     if figures["outbox_reason"]:
         click.echo(
-            f"  the destination said, after {figures['outbox_attempts']} attempts: {figures['outbox_reason']}"
+            f"  the destination said, after {figures['outbox_attempts']} attempts in "
+            f"{timedelta(seconds=int(figures['delivery_lag_seconds']))} h: {figures['outbox_reason']}"
         )
     if quarantine:
         click.echo(f"  look at the quarantine with: openlineage-bridge quarantine list --store {store}")

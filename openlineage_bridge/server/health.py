@@ -16,7 +16,7 @@ class Health:
     """The two probes.
 
     Args:
-        queries: Asked for a figure, to see that the store answers.
+        queries: Asked whether the store answers.
         stopping: Set when the process was told to stop: no longer ready, still alive.
     """
 
@@ -32,7 +32,7 @@ class Health:
         if self.stopping:
             return JSONResponse({"status": "stopping"}, 503)
         try:
-            await run_in_threadpool(self.queries.status)
+            await run_in_threadpool(self.queries.check)
         except BridgeError as error:
             return JSONResponse({"status": "unavailable", "error": str(error)}, 503)
         return JSONResponse({"status": "ok"})

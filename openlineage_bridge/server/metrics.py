@@ -21,7 +21,6 @@ from openlineage_bridge.server.queries import Queries
 GAUGES: dict[str, tuple[str | None, str]] = {
     "inbox_events": (None, "Events that were acknowledged and are not processed yet"),
     "inbox_bytes": (None, "Bytes of those events"),
-    "inbox_capacity_bytes": (None, "Bytes at which events are refused"),
     "inbox_oldest_age_seconds": (None, "Age of the oldest of them"),
     "outbox_aspects": (None, "Aspects that the catalog still lacks"),
     "delivery_lag_seconds": (None, "Age of the oldest of those aspects"),

@@ -13,6 +13,10 @@ class Queries(Protocol):
     Every method may be called from several worker threads at the same time, and may raise ``StorageError``.
     """
 
+    def check(self) -> None:
+        """See that the store answers, at next to no cost: orchestrators ask every few seconds."""
+        ...
+
     def status(self) -> dict[str, Any]:
         """Figures by name, for people and for metrics.
 

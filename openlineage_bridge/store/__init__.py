@@ -8,6 +8,7 @@
 * ``jobs``      the state of runs, and what each job reads and writes now
 * ``aspects``   what the catalog should hold, and what it still lacks
 * ``retention`` what may leave the store
+* ``space``     room for all that, and what happens without
 * ``graph``     the lineage graph, for people
 * ``writer``    the thread that owns the read-write connection in a service, with group commit
 """

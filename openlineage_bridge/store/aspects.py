@@ -21,6 +21,8 @@ VERSIONED = -1
 
 _HOLDS = "ORDER BY rank DESC, digest DESC LIMIT 1"
 
+_NOW = "CAST(strftime('%s', 'now') AS INTEGER)"
+
 Key = tuple[str, str, int]
 """``urn``, aspect name, and moment in milliseconds or VERSIONED."""
 
@@ -77,7 +79,9 @@ class AspectTable:
         if holds is None or holds == given:
             self._connection.execute("DELETE FROM outbox WHERE urn = ? AND name = ? AND at = ?", key)
         else:
-            self._connection.execute("INSERT OR IGNORE INTO outbox (urn, name, at) VALUES (?, ?, ?)", key)
+            self._connection.execute(
+                f"INSERT OR IGNORE INTO outbox (urn, name, at, since) VALUES (?, ?, ?, {_NOW})", key
+            )
 
     # --- what is still lacking
 
@@ -109,7 +113,8 @@ class AspectTable:
         self._connection.execute("INSERT INTO destination VALUES (?)", (destination,))
         self._connection.execute("DELETE FROM delivered")
         self._connection.execute(
-            "INSERT OR IGNORE INTO outbox (urn, name, at) SELECT DISTINCT urn, name, at FROM aspects ORDER BY rowid"
+            f"INSERT OR IGNORE INTO outbox (urn, name, at, since) SELECT DISTINCT urn, name, at, {_NOW} FROM aspects "
+            "ORDER BY rowid"
         )
 
     def waiting(self) -> int:

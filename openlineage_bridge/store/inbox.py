@@ -11,6 +11,7 @@ from openlineage_bridge import events
 from openlineage_bridge.errors import RejectedEvent
 from openlineage_bridge.events import Event
 from openlineage_bridge.receivers import Receipt, Rejected, Stored
+from openlineage_bridge.redaction import redacted
 from openlineage_bridge.store.quarantine import Failure, QuarantineTable
 
 FRESH_BYTES = 16 * 1024 * 1024
@@ -22,7 +23,7 @@ class Arrival:
     """An event as it was received, looked at but not yet stored.
 
     Args:
-        body: The bytes, untouched.
+        body: The bytes without what looks like a credential; else untouched.
         digest: Of the canonical JSON; of the bytes themselves when they are not JSON.
         receipt: What the sender will be told once it is stored.
         event: What it says; None when it was refused.
@@ -46,8 +47,8 @@ class Pending:
 
 
 def inspect(body: bytes) -> Arrival:
-    """Look at a received event: is it one, and which digest does it have?"""
-    digest = None
+    """Look at a received event: is it one, and which digest does it have? Secrets leave it before it is looked at."""
+    digest, body = None, redacted(body)
     try:
         canonical = events.canonical(body)
         digest = events.digest(canonical)

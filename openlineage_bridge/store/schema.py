@@ -153,6 +153,9 @@ ALTER TABLE quarantine ADD COLUMN error TEXT NOT NULL DEFAULT '';      -- class 
 ALTER TABLE quarantine ADD COLUMN attempts INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE quarantine ADD COLUMN failed INTEGER NOT NULL DEFAULT 0;   -- milliseconds since the epoch
 UPDATE quarantine SET failed = received;
+
+ALTER TABLE outbox ADD COLUMN since INTEGER NOT NULL DEFAULT 0;        -- seconds since the epoch: when it began to be lacking
+UPDATE outbox SET since = CAST(strftime('%s', 'now') AS INTEGER);
 """
 
 MIGRATIONS: dict[int, str] = {1: _V1, 2: _V2, 3: _V3}

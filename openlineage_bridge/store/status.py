@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -55,10 +57,15 @@ class Queries:
             connection.execute("BEGIN")  # one consistent view for all statements of a question
             yield connection
 
+    def check(self) -> None:
+        """See that the store answers, at next to no cost."""
+        with self._open() as connection:
+            connection.execute("SELECT 1 FROM inbox LIMIT 1").fetchone()
+
     def status(self) -> dict[str, Any]:
         """The figures of the store, by table."""
         with self._open() as connection:
-            return figures(connection)
+            return figures(connection) | {"disk_free_bytes": shutil.disk_usage(Path(self._path).parent).free}
 
     def find(self, text: str) -> list[Node]:
         """The nodes that ``text`` names exactly."""
@@ -88,10 +95,15 @@ def figures(connection: sqlite3.Connection) -> dict[str, Any]:
 
     ``inbox_events`` wait to be processed and ``outbox_aspects`` to be delivered; ``outbox_attempts`` and ``outbox_reason`` are
     those of the aspect that was offered most often without success; ``newest_event`` is in microseconds since the epoch.
+    The ages, in seconds, are those of the oldest event that waits and of the oldest aspect that is lacking.
     """
 
     def one(query: str) -> Any:
         return connection.execute(query).fetchone()[0]
+
+    def age(query: str) -> float:
+        since = connection.execute(query).fetchone()
+        return max(0.0, time.time() - since[0]) if since else 0.0
 
     def by(query: str) -> dict[str, int]:
         return dict(connection.execute(query).fetchall())
@@ -103,6 +115,10 @@ def figures(connection: sqlite3.Connection) -> dict[str, Any]:
     return {
         "events": one("SELECT count(*) FROM inbox"),
         "inbox_events": one("SELECT count(*) FROM inbox WHERE NOT done"),
+        "inbox_bytes": one("SELECT coalesce(sum(length(body)), 0) FROM inbox WHERE NOT done"),
+        "inbox_oldest_age_seconds": age(
+            "SELECT received / 1000.0 FROM inbox WHERE NOT done ORDER BY seq LIMIT 1"
+        ),
         "quarantine_events": by("SELECT stage, count(*) FROM quarantine GROUP BY stage ORDER BY stage"),
         "jobs": subjects.get(Kind.JOB, 0),
         "datasets": subjects.get(Kind.DATASET, 0),
@@ -111,6 +127,7 @@ def figures(connection: sqlite3.Connection) -> dict[str, Any]:
         "aspects": one("SELECT count(*) FROM (SELECT DISTINCT urn, name, at FROM aspects)"),
         "delivered_aspects": one("SELECT count(*) FROM delivered"),
         "outbox_aspects": one("SELECT count(*) FROM outbox"),
+        "delivery_lag_seconds": age("SELECT since FROM outbox ORDER BY seq LIMIT 1"),
         "outbox_attempts": attempts,
         "outbox_reason": reason,
         "newest_event": one("SELECT max(at) FROM runs"),

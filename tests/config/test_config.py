@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openlineage_bridge.config import Config, RetentionConfig, Secret, ServerConfig, load
+from openlineage_bridge.config import Config, RetentionConfig, Secret, ServerConfig, SpaceConfig, load
 from openlineage_bridge.errors import ConfigError
 
 SECTION = """
@@ -63,6 +63,7 @@ def test_every_section(write):
         translator: catalog
         lineage_window: 3
         retention: {runs: 5, run_days: 30, event_days: 0.5}
+        space: {inbox_bytes: 10, min_free_bytes: 20, ballast_bytes: 0}
         catalog: {sink: none, namespaces: [{match: "a://*", n: 1}]}
     """)
 
@@ -74,6 +75,7 @@ def test_every_section(write):
         translator="catalog",
         lineage_window=3,
         retention=RetentionConfig(runs=5, run_days=30, event_days=0.5),
+        space=SpaceConfig(inbox_bytes=10, min_free_bytes=20, ballast_bytes=0),
         options={"catalog": {"sink": "none", "namespaces": [{"match": "a://*", "n": 1}]}},
     )
     assert expected == actual
@@ -255,6 +257,7 @@ def test_secret_from_a_file(write, tmp_path):
         ("server: {tokens: ['']}", ["server.tokens[0]: a secret must not be empty"]),
         ("store: [a]", ["store: expected str, got list"]),
         ("lineage_window: 0", ["'lineage_window' must be >= 1: 0"]),
+        ("space: {inbox_bytes: 0}", ["space: 'inbox_bytes' must be >= 1: 0"]),
         ("retention: {runs: 0}", ["retention: 'runs' must be >= 1: 0"]),
         ("translator: [a]", ["translator: expected str | null, got array"]),
         ("translator: catalog\ncatalog: rest", ["catalog: expected keys and values, got str"]),

@@ -17,6 +17,7 @@ from openlineage_bridge.errors import BridgeError
 from openlineage_bridge.store import Store
 from openlineage_bridge.store.database import MEMORY
 from openlineage_bridge.store.quarantine import quarantined
+from openlineage_bridge.store.status import figures
 from openlineage_bridge.store.writer import Writer
 from openlineage_bridge.translation import Aspect, Delivered, MemorySink, Refused, Retry
 
@@ -295,3 +296,13 @@ def test_does_not_wait_for_a_destination_that_hangs(writer):
     answer.set_result([Delivered()])
     deliverer._thread.join(WAIT)
     assert not deliverer._thread.is_alive()
+
+
+def test_lag_is_the_age_of_the_oldest_that_is_lacking(store):
+    """Not of the newest attempt; nothing lacking is no lag."""
+    assert 0 == figures(store.connection)["delivery_lag_seconds"]
+    claim(store, "a")
+    store.connection.execute("UPDATE outbox SET since = since - 3600")
+    claim(store, "b")
+
+    assert 3600 <= figures(store.connection)["delivery_lag_seconds"] < 3700

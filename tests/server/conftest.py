@@ -74,6 +74,10 @@ class MemoryQueries:
     failure: Exception | None = None
     depths: list[int] = attrs.field(factory=list)
 
+    def check(self):
+        if self.failure:
+            raise self.failure
+
     def status(self):
         if self.failure:
             raise self.failure

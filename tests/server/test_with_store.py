@@ -13,6 +13,7 @@ import pytest
 
 from openlineage_bridge.config import Config, ServerConfig
 from openlineage_bridge.server.app import create_app
+from openlineage_bridge.server.metrics import GAUGES
 from openlineage_bridge.server.run import Server, bind
 from openlineage_bridge.service import Service
 from openlineage_bridge.store.status import Queries
@@ -176,3 +177,15 @@ def test_an_order_that_is_none(served, body):
 
     assert 400 == status
     assert "say which" in json.loads(content)["error"]
+
+
+def test_figures_of_the_store(served):
+    """What waits, for how long, and how much room there is; each gauge of the table is there."""
+    send, queries = served
+    send("POST", "/api/v1/lineage", event("load"))
+    wait_until_processed(queries)
+    lines = send("GET", "/metrics")[1].decode().splitlines()
+    shown = {line.split("{")[0].split(" ")[0] for line in lines if not line.startswith("#")}
+
+    assert {f"olbridge_{name}" for name in GAUGES} - {"olbridge_quarantine_events"} <= shown
+    assert "olbridge_inbox_events 0.0" in lines
