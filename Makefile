@@ -30,19 +30,19 @@ test-system: setup ## tests that run whole orchestrators for many seconds
 test-reliability: setup ## tests that kill processes
 	$(BIN)/pytest -m reliability
 
-# fakesnow wants an older sqlglot than ours, so it has an environment of its own.
+# fakesnow wants an older sqlglot than ours, and Snowflake's dialect an older SQLAlchemy, so they have an environment of their own.
 SNOWFLAKE := .versions/fakesnow
 
 test-snowflake: setup ## the Snowflake connector against fakesnow's server
 	@test -e $(SNOWFLAKE)/.prepared || { \
 	  $(BIN)/python -m venv --clear $(SNOWFLAKE) \
-	  && grep -Ev '^(sqlglot|snowflake-connector-python)==' constraints.txt > $(SNOWFLAKE)/constraints.txt \
+	  && grep -Ev '^(sqlalchemy|sqlglot|snowflake-connector-python)==' constraints.txt > $(SNOWFLAKE)/constraints.txt \
 	  && $(SNOWFLAKE)/bin/python -m pip install --quiet --disable-pip-version-check --constraint $(SNOWFLAKE)/constraints.txt \
-	       'fakesnow[server]==0.12.1' 'snowflake-connector-python==4.8.1' \
+	       'fakesnow[server]==0.12.1' 'snowflake-connector-python==4.8.1' 'snowflake-sqlalchemy==1.11.1' 'sqlalchemy<2.1' \
 	       pytest pytest-timeout pytest-randomly hypothesis openlineage-python attrs pyyaml pandas pyarrow \
 	  && $(SNOWFLAKE)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable . \
 	  && touch $(SNOWFLAKE)/.prepared; }
-	$(SNOWFLAKE)/bin/python -m pytest -p no:cacheprovider tests/capture/test_fakesnow.py
+	$(SNOWFLAKE)/bin/python -m pytest -p no:cacheprovider tests/capture/test_fakesnow.py tests/capture/test_snowflake.py
 
 test-versions: setup ## the collectors on the oldest and newest versions of their orchestrators
 	$(BIN)/python tests/versions/matrix.py

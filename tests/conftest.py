@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from hypothesis import settings
+
+# Tests are no packages (`--import-mode=importlib`): what they share is one, and is found here.
+sys.path.append(str(Path(__file__).with_name("lib")))
+
+# How long an example takes says more of the machine than of the code.
+settings.register_profile("untimed", settings(), deadline=None)
+settings.load_profile("untimed")
 
 SHARED_DATA = Path(
     os.environ.get("OPENLINEAGE_BRIDGE_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data")
@@ -43,34 +51,22 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _module(name: str) -> ModuleType:
-    """A module beside this file; loaded by path because tests are not a package."""
-    spec = importlib.util.spec_from_file_location(
-        f"bridge_tests_{name}", Path(__file__).with_name(f"{name}.py")
-    )
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture(scope="session")
 def plain() -> ModuleType:
     """Translators that say what they are given."""
-    return _module("plain")
+    return import_module("bridge_tests.plain")
 
 
 @pytest.fixture(scope="session")
 def world() -> ModuleType:
     """Events of a small world, written and generated."""
-    return _module("worlds")
+    return import_module("bridge_tests.worlds")
 
 
 @pytest.fixture(scope="session")
 def oracle() -> ModuleType:
     """The judge of aspects: acryl-datahub's models and registry, and the rules of its server that these miss."""
-    return _module("oracle")
+    return import_module("bridge_tests.oracle")
 
 
 @pytest.fixture(scope="session")
@@ -95,25 +91,25 @@ def datahub_ingest():
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[int]:
     """The port of a PostgreSQL server of our own; its superuser is ``postgres``, without a password."""
-    with _module("postgres").running() as port:
+    with import_module("bridge_tests.postgres").running() as port:
         yield port
 
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
     """The address of an S3 of our own."""
-    with _module("object_stores").s3() as url:
+    with import_module("bridge_tests.object_stores").s3() as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def gcs_server() -> Iterator[str]:
     """The address of a Cloud Storage of our own."""
-    with _module("object_stores").gcs() as url:
+    with import_module("bridge_tests.object_stores").gcs() as url:
         yield url
 
 
 @pytest.fixture(scope="session")
 def warehouses() -> ModuleType:
     """Services that speak BigQuery's and Snowflake's protocols."""
-    return _module("warehouses")
+    return import_module("bridge_tests.warehouses")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
-import threading
+import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import FrameType
 
 import pytest
+from bridge_tests.receiver import Receiver, receiving
 
 from openlineage_bridge_capture import drivers, log, recorder
+from openlineage_bridge_capture.describe import describe
+from openlineage_bridge_capture.spool import SpoolConfig, SpoolTransport
 
 
 class FakeHost:
@@ -67,64 +70,106 @@ def duckdb():
     return pytest.importorskip("duckdb")
 
 
-class Backend:
-    """A real OpenLineage receiver on loopback that behaves as told; of batches it knows nothing."""
-
-    def __init__(self, mode: str) -> None:
-        self.mode = mode
-        self.received: list[tuple[str, dict[str, str], dict]] = []
-        self._let_go = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        if mode == "refused":
-            self._server.server_close()
-        else:
-            threading.Thread(
-                target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-            ).start()
-
-    def _handler(backend) -> type[BaseHTTPRequestHandler]:  # noqa: N805  # the handler has a self of its own
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                if backend.mode == "hang":
-                    backend._let_go.wait(60)
-                    return
-                status = 200 if backend.mode == "ok" else int(backend.mode)
-                if self.path.endswith("/batch"):
-                    status = 404
-                elif status == 200:
-                    backend.received.append((self.path, dict(self.headers), json.loads(body)))
-                self.send_response(status)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *args: object) -> None:
-                pass
-
-        return Handler
-
-    @property
-    def jobs(self) -> list[str]:
-        return [event["job"]["name"] for _, _, event in self.received]
-
-    def close(self, mode: str) -> None:
-        self._let_go.set()
-        if mode != "refused":
-            self._server.shutdown()
-            self._server.server_close()
+@pytest.fixture
+def shop(postgres_server, host) -> Iterator[str]:
+    """A fresh schema with a table in it, inside the run ``r``; the conninfo of its database."""
+    drivers.install()
+    psycopg = pytest.importorskip("psycopg")
+    conninfo = f"host=127.0.0.1 port={postgres_server} dbname=postgres user=postgres"
+    with psycopg.connect(conninfo, autocommit=True) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("DROP SCHEMA IF EXISTS app CASCADE")
+        connection.execute("CREATE SCHEMA public")
+        connection.execute("CREATE TABLE orders (id int, price int)")
+        connection.execute("INSERT INTO orders VALUES (1, 10)")
+    with host.running("r"):
+        yield conninfo
+    assert recorder.peek("r").left_out == 0
 
 
 @pytest.fixture
-def backend() -> Iterator[Callable[[str], Backend]]:
-    """Makes backends: ``ok``, ``refused``, ``hang``, or a status to answer with."""
-    made: list[tuple[Backend, str]] = []
+def psycopg(shop):
+    """The instrumented module."""
+    return pytest.importorskip("psycopg")
 
-    def make(mode: str) -> Backend:
-        made.append((Backend(mode), mode))
-        return made[-1][0]
+
+@pytest.fixture
+def psycopg2(shop):
+    """The instrumented module, with its extras."""
+    pytest.importorskip("psycopg2.extras")
+    return pytest.importorskip("psycopg2")
+
+
+@pytest.fixture
+def recorded() -> Callable[[], list[str]]:
+    """The statements that the run ``r`` executed so far."""
+    return lambda: [statement.sql for statement in recorder.peek("r").statements]
+
+
+@pytest.fixture
+def lineage() -> Callable[[], tuple[set[str], set[str]]]:
+    """Ends the recording of the run ``r``: the names of what it read and of what it wrote, all of it understood."""
+
+    def names() -> tuple[set[str], set[str]]:
+        description = describe(recorder.take("r"))
+        assert not description.run_facets.keys() - {"externalQuery"}
+        return {each.name for each in description.inputs}, {each.name for each in description.outputs}
+
+    return names
+
+
+@pytest.fixture
+def backend() -> Iterator[Callable[[str], Receiver]]:
+    """Makes receivers, each of the given mode."""
+    with ExitStack() as made:
+        yield lambda mode: made.enter_context(receiving(mode))
+
+
+@pytest.fixture
+def receiver(backend) -> Receiver:
+    """A receiver that takes everything until it is told otherwise."""
+    return backend("ok")
+
+
+@pytest.fixture
+def spool(receiver, tmp_path):
+    """Makes transports to the receiver; closes them."""
+    made = []
+
+    def make(**settings) -> SpoolTransport:
+        params = {"url": receiver.url, "folder": str(tmp_path / "spool"), "timeout": 5, **settings}
+        made.append(SpoolTransport(SpoolConfig.from_dict(params)))
+        return made[-1]
 
     yield make
-    for each, mode in made:
-        each.close(mode)
+    receiver.let_go.set()
+    for each in made:
+        each.close(0.2)
+
+
+@pytest.fixture
+def calls(host) -> Callable[[Callable[[], object]], tuple[int, int]]:
+    """How many calls of our functions a repeated statement takes outside every run, and inside one: its cost, but no time."""
+
+    def of(statement: Callable[[], object]) -> int:
+        ours = Counter()
+
+        def count(frame: FrameType, event: str, _: object) -> None:
+            ours[event == "call" and "openlineage_bridge_capture" in frame.f_code.co_filename] += 1
+
+        for _ in range(3):
+            statement()
+        sys.setprofile(count)
+        try:
+            statement()
+        finally:
+            sys.setprofile(None)
+        return ours[True]
+
+    def counted(statement: Callable[[], object]) -> tuple[int, int]:
+        with host.running(None):
+            outside = of(statement)
+        with host.running("r"):
+            return outside, of(statement)
+
+    return counted

@@ -5,10 +5,9 @@ from __future__ import annotations
 import io
 import json
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from bridge_tests.loopback import Handler, serving
 
 from openlineage_bridge_capture import drivers, recorder
 from openlineage_bridge_capture.describe import describe
@@ -19,11 +18,11 @@ SCHEMA = {"fields": [{"name": "n", "type": "INTEGER", "mode": "NULLABLE"}]}
 ROWS = {"schema": SCHEMA, "rows": [{"f": [{"v": "1"}]}], "totalRows": "1"}
 
 
-class Service(BaseHTTPRequestHandler):
+class Service(Handler):
     """Jobs run until they are looked at ``server.looks`` times; one that mentions ``missing`` then fails."""
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        body = self.body()
         if "multipart" in self.headers.get("Content-Type", ""):
             body = re.search(rb"\{.*?\}\s*(?=--)", body, re.DOTALL)[0]
         sent = json.loads(body)
@@ -84,26 +83,11 @@ class Service(BaseHTTPRequestHandler):
             "status": {"state": "DONE" if done else "RUNNING", **error},
         }
 
-    def reply(self, answer: dict, status: int = 200) -> None:
-        body = json.dumps(answer).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: object) -> None:
-        pass
-
 
 @pytest.fixture
 def service():
-    with ThreadingHTTPServer(("127.0.0.1", 0), Service) as server:
-        server.daemon_threads = True
-        server.jobs, server.looks = {}, 0
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    with serving(Service, jobs={}, looks=0) as server:
         yield server
-        server.shutdown()
 
 
 @pytest.fixture
@@ -119,10 +103,6 @@ def client(service, host):
     made.close()
 
 
-def recorded() -> list[str]:
-    return [each.sql for each in recorder.peek("r").statements]
-
-
 def names(datasets) -> list[tuple[str, str]]:
     return [(each.namespace, each.name) for each in datasets]
 
@@ -133,7 +113,7 @@ def lineage() -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     return names(description.inputs), names(description.outputs)
 
 
-def test_a_query_job_counts_when_its_result_is_there(client, service):
+def test_a_query_job_counts_when_its_result_is_there(client, service, recorded):
     service.looks = 1
     job = client.query("INSERT INTO shop.copies SELECT n FROM shop.orders")
     assert [] == recorded()
@@ -146,7 +126,7 @@ def test_a_query_job_counts_when_its_result_is_there(client, service):
     assert (f"acme:EU.{job.job_id}", "bigquery") == (facet.externalQueryId, facet.source)
 
 
-def test_a_job_that_fails_or_is_not_asked_after_does_not_count(client, service):
+def test_a_job_that_fails_or_is_not_asked_after_does_not_count(client, service, recorded):
     service.looks = 1
     client.query("SELECT n FROM shop.orders")
     job = client.query("SELECT n FROM shop.missing")
@@ -157,7 +137,9 @@ def test_a_job_that_fails_or_is_not_asked_after_does_not_count(client, service):
     assert [] == recorded()
 
 
-def test_a_job_belongs_to_the_run_that_started_it_whichever_object_learns_of_its_end(client, service, host):
+def test_a_job_belongs_to_the_run_that_started_it_whichever_object_learns_of_its_end(
+    client, service, host, recorded
+):
     service.looks = 1
     job = client.query("SELECT n FROM shop.orders")
     with host.running("another"):
@@ -167,7 +149,7 @@ def test_a_job_belongs_to_the_run_that_started_it_whichever_object_learns_of_its
     assert () == recorder.peek("another").statements
 
 
-def test_jobs_of_others_that_are_looked_at_do_not_count(client, service):
+def test_jobs_of_others_that_are_looked_at_do_not_count(client, service, recorded):
     reference = {"jobReference": {"jobId": "theirs"}}
     service.jobs["theirs"] = [{**reference, "configuration": {"query": {"query": "SELECT 1 FROM s.t"}}}, 0]
     assert "theirs" == next(iter(client.list_jobs())).job_id
@@ -176,7 +158,7 @@ def test_jobs_of_others_that_are_looked_at_do_not_count(client, service):
 
 
 @pytest.mark.parametrize("looks", [0, 1])
-def test_a_query_that_is_waited_for_counts_once_with_or_without_a_job(client, service, looks):
+def test_a_query_that_is_waited_for_counts_once_with_or_without_a_job(client, service, looks, recorded):
     service.looks = looks
     assert [1] == [row.n for row in client.query_and_wait("SELECT n FROM shop.orders")]
     assert ["SELECT n FROM shop.orders"] == recorded()
@@ -212,7 +194,7 @@ def test_the_table_that_a_result_goes_to_is_written(client):
     assert ["n"] == list(facets["columnLineage"].fields)
 
 
-def test_a_dry_run_does_nothing(client):
+def test_a_dry_run_does_nothing(client, recorded):
     config = bigquery.QueryJobConfig(dry_run=True)
     client.query("SELECT n FROM shop.orders", job_config=config)
     client.query_and_wait("SELECT n FROM shop.orders", job_config=config)
@@ -282,7 +264,8 @@ def test_listed_rows_are_read(client):
     assert ["acme.shop.rows"] == [each.name for each in recorder.peek("r").reads]
 
 
-def test_sqlalchemy_on_it_counts_each_statement_once(client):
+@pytest.mark.filterwarnings("ignore:Cannot create BigQuery Storage client")
+def test_sqlalchemy_on_it_counts_each_statement_once(client, recorded):
     pytest.importorskip("sqlalchemy_bigquery")
     sqlalchemy = pytest.importorskip("sqlalchemy")
     engine = sqlalchemy.create_engine(

@@ -6,19 +6,14 @@ import json
 import time
 
 import pytest
-from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
+from bridge_tests.emitting import event
 
 from openlineage_bridge_capture import client
 from openlineage_bridge_capture.settings import configured
 
 pytestmark = pytest.mark.usefixtures("unconfigured")
 
-EVENT = RunEvent(
-    eventTime="2024-01-01T00:00:00Z",
-    run=Run("01908e5a-0000-7000-8000-000000000000"),
-    job=Job("test", "job"),
-    eventType=RunState.COMPLETE,
-)
+EVENT = event("job")
 
 
 @pytest.mark.parametrize(
@@ -134,7 +129,7 @@ def test_send_raises_soon_when_the_event_does_not_get_through(monkeypatch, backe
     began = time.monotonic()
     with pytest.raises(Exception, match=r"(?i)refused|500|401"):
         client.send(EVENT)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 8
 
 
 def test_send_gives_a_hanging_backend_up(monkeypatch, backend):
@@ -143,7 +138,7 @@ def test_send_gives_a_hanging_backend_up(monkeypatch, backend):
     began = time.monotonic()
     with pytest.raises(Exception, match=r"(?i)time"):
         client.send(EVENT)
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 20
 
 
 def test_send_without_a_backend_says_what_to_set():

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 import uuid
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from bridge_tests.loopback import Handler, serving
 
 from openlineage_bridge_capture import drivers, recorder
 from openlineage_bridge_capture.describe import describe
@@ -80,31 +79,19 @@ class Warehouse:
         )
 
 
-class Door(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
+class Door(Handler):
     def do_POST(self) -> None:
-        asked = TMemoryBuffer(self.rfile.read(int(self.headers["Content-Length"])))
+        asked = TMemoryBuffer(self.body())
         answer = TMemoryBuffer()
         TCLIService.Processor(self.server.warehouse).process(TBinaryProtocol(asked), TBinaryProtocol(answer))
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(answer.getvalue())))
-        self.end_headers()
-        self.wfile.write(answer.getvalue())
-
-    def log_message(self, *args: object) -> None:
-        pass
+        self.reply(answer.getvalue())
 
 
 @pytest.fixture
 def warehouse():
-    with ThreadingHTTPServer(("127.0.0.1", 0), Door) as server:
-        server.daemon_threads = True
-        server.warehouse = Warehouse()
+    with serving(Door, warehouse=Warehouse()) as server:
         server.warehouse.port = server.server_port
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         yield server.warehouse
-        server.shutdown()
 
 
 @pytest.fixture
@@ -125,11 +112,7 @@ def connection(warehouse, host):
         yield opened
 
 
-def recorded() -> list[str]:
-    return [each.sql for each in recorder.peek("r").statements]
-
-
-def test_statements_that_succeeded_are_recorded_as_the_user_wrote_them(connection):
+def test_statements_that_succeeded_are_recorded_as_the_user_wrote_them(connection, recorded):
     cursor = connection.cursor()
     cursor.execute("SELECT n FROM orders WHERE n > :n", {"n": 7})
     assert [("1",)] == [tuple(row) for row in cursor.fetchall()]
@@ -157,7 +140,7 @@ def test_names_follow_use_and_the_query_id_is_the_external_query(connection):
     assert (written, namespace) == (facet.externalQueryId, facet.source)
 
 
-def test_a_statement_that_was_left_running_counts_when_its_result_is_got(connection, warehouse):
+def test_a_statement_that_was_left_running_counts_when_its_result_is_got(connection, warehouse, recorded):
     cursor = connection.cursor()
     cursor.execute_async("INSERT INTO copies SELECT n FROM orders")
     assert [] == recorded()
@@ -182,7 +165,7 @@ def test_it_has_the_name_that_sqlalchemys_url_gives(connection):
     )
 
 
-def test_sqlalchemy_on_it_counts_each_statement_once(connection):
+def test_sqlalchemy_on_it_counts_each_statement_once(connection, recorded):
     pytest.importorskip("databricks.sqlalchemy")
     sqlalchemy = pytest.importorskip("sqlalchemy")
     url = "databricks://token:t@adb-1.azuredatabricks.net?http_path=/w&catalog=main&schema=default"

@@ -10,7 +10,7 @@ import pytest
 
 from openlineage_bridge_capture import drivers, recorder
 from openlineage_bridge_capture.describe import describe
-from openlineage_bridge_capture.drivers.duckdb import IN_MEMORY
+from openlineage_bridge_capture.drivers.places import IN_MEMORY
 
 
 @pytest.fixture
@@ -21,16 +21,6 @@ def database(duckdb, host, tmp_path, monkeypatch):
         connection.execute("CREATE TABLE orders AS SELECT 1 AS id, 10 AS price")
         recorder.take("r")
         yield connection
-
-
-def recorded() -> list[str]:
-    return [statement.sql for statement in recorder.peek("r").statements]
-
-
-def lineage() -> tuple[set[str], set[str]]:
-    description = describe(recorder.take("r"))
-    assert description.run_facets == {}
-    return {each.name for each in description.inputs}, {each.name for each in description.outputs}
 
 
 def test_a_statement_carries_all_that_names_its_tables(database, tmp_path):
@@ -55,25 +45,25 @@ def test_a_relative_path_names_the_same_database_from_every_folder(database, duc
 
 
 @pytest.mark.parametrize("method", ["execute", "sql", "query", "from_query"])
-def test_every_method_that_takes_sql_is_recorded_and_gives_its_result(database, method):
+def test_every_method_that_takes_sql_is_recorded_and_gives_its_result(database, method, recorded):
     assert getattr(database, method)("SELECT * FROM orders").fetchall() == [(1, 10)]
     assert recorded() == ["SELECT * FROM orders"]
 
 
-def test_arguments_by_name_parameters_and_executemany(database):
+def test_arguments_by_name_parameters_and_executemany(database, recorded):
     database.execute(query="SELECT ?", parameters=[1])
     database.executemany("INSERT INTO orders VALUES (?, ?)", [[2, 20], [3, 30]])
     assert recorded() == ["SELECT ?", "INSERT INTO orders VALUES (?, ?)"]
     assert database.sql("SELECT count(*) FROM orders").fetchall() == [(3,)]
 
 
-def test_cursors_are_recorded_with_their_own_state(database):
+def test_cursors_are_recorded_with_their_own_state(database, lineage):
     with database.cursor() as cursor:
         cursor.execute("CREATE TABLE copies AS SELECT * FROM orders")
     assert ({"shop.main.orders"}, {"shop.main.copies"}) == lineage()
 
 
-def test_a_parsed_statement_is_recorded_by_its_text(database):
+def test_a_parsed_statement_is_recorded_by_its_text(database, lineage):
     for statement in database.extract_statements(
         "CREATE TABLE a AS FROM orders; CREATE TABLE b AS FROM orders"
     ):
@@ -81,7 +71,7 @@ def test_a_parsed_statement_is_recorded_by_its_text(database):
     assert ({"shop.main.orders"}, {"shop.main.a", "shop.main.b"}) == lineage()
 
 
-def test_a_failing_statement_raises_duckdbs_own_error_and_records_nothing(database, duckdb):
+def test_a_failing_statement_raises_duckdbs_own_error_and_records_nothing(database, duckdb, recorded):
     for method in (database.execute, database.sql):
         with pytest.raises(duckdb.CatalogException, match="missing"):
             method("CREATE TABLE x AS SELECT * FROM missing")
@@ -102,13 +92,13 @@ def test_a_failing_statement_raises_duckdbs_own_error_and_records_nothing(databa
         "CREATE SECRET (TYPE http, BEARER_TOKEN 'confidential')",
     ],
 )
-def test_statements_without_data_are_not_recorded_and_neither_are_their_secrets(database, sql):
+def test_statements_without_data_are_not_recorded_and_neither_are_their_secrets(database, sql, recorded):
     for each in sql.split("; "):
         database.execute(each)
     assert recorded() == []
 
 
-def test_relations_record_what_they_write(database, duckdb, tmp_path):
+def test_relations_record_what_they_write(database, duckdb, tmp_path, lineage):
     if not hasattr(duckdb.DuckDBPyConnection, "_submit"):
         pytest.skip("before DuckDB 2 relations run inside the C++ code")
     relation = database.sql("SELECT id, price FROM orders")
@@ -117,7 +107,7 @@ def test_relations_record_what_they_write(database, duckdb, tmp_path):
     assert ({"shop.main.orders"}, {f"{tmp_path}/big.parquet", "shop.main.ids"}) == lineage()
 
 
-def test_reading_a_relation_again_and_again_is_one_statement(database):
+def test_reading_a_relation_again_and_again_is_one_statement(database, recorded):
     relation = database.sql("SELECT id FROM orders")
     for _ in range(3):
         relation.fetchall()
@@ -134,7 +124,7 @@ def test_the_same_code_gives_the_same_text_in_every_run(database, host):
     assert texts[0] == texts[1]
 
 
-def test_variables_of_the_caller_are_found_and_are_no_tables(database):
+def test_variables_of_the_caller_are_found_and_are_no_tables(database, lineage):
     """DuckDB looks a missing table up among the variables of the frame that calls it: also through our wrapper."""
     local = database.sql("SELECT 7 AS x")
 
@@ -148,14 +138,14 @@ def test_variables_of_the_caller_are_found_and_are_no_tables(database):
     assert (set(), set()) == lineage()
 
 
-def test_a_table_wins_over_a_variable_of_the_same_name(database):
+def test_a_table_wins_over_a_variable_of_the_same_name(database, lineage):
     orders = database.sql("SELECT 7 AS x")
     assert database.execute("SELECT * FROM orders").fetchall() == [(1, 10)]
     assert orders is not None
     assert ({"shop.main.orders"}, set()) == lineage()
 
 
-def test_the_modules_default_connection_is_recorded(duckdb, host, tmp_path, monkeypatch):
+def test_the_modules_default_connection_is_recorded(duckdb, host, tmp_path, monkeypatch, lineage):
     monkeypatch.chdir(tmp_path)
     with host.running("r"):
         duckdb.execute("CREATE OR REPLACE TABLE from_module AS SELECT 1 AS x")
@@ -179,7 +169,9 @@ def test_tables_in_memory_are_followed_through_to_the_files_they_come_from(duckd
     assert (f"{tmp_path}/in.csv", "a") == (source.name, source.field)
 
 
-def test_a_relative_file_is_where_the_process_was_when_the_statement_ran(database, tmp_path, monkeypatch):
+def test_a_relative_file_is_where_the_process_was_when_the_statement_ran(
+    database, tmp_path, monkeypatch, lineage
+):
     (tmp_path / "sub").mkdir()
     monkeypatch.chdir(tmp_path / "sub")
     database.execute("COPY orders TO 'here.csv'")
@@ -187,7 +179,7 @@ def test_a_relative_file_is_where_the_process_was_when_the_statement_ran(databas
     assert ({"shop.main.orders"}, {f"{tmp_path}/sub/here.csv"}) == lineage()
 
 
-def test_use_and_set_schema_hold_for_the_next_statements(database):
+def test_use_and_set_schema_hold_for_the_next_statements(database, lineage):
     database.execute("CREATE SCHEMA staging")
     database.execute("USE staging")
     database.execute("CREATE TABLE a AS SELECT 1 AS x")
@@ -218,13 +210,13 @@ def test_a_script_may_attach_use_and_detach(database, tmp_path):
     ]
 
 
-def test_temporary_tables_are_followed_through_across_statements(database):
+def test_temporary_tables_are_followed_through_across_statements(database, lineage):
     database.execute("CREATE TEMP TABLE cheap AS SELECT id FROM orders WHERE price < 50")
     database.execute("CREATE TABLE final AS SELECT id AS order_id FROM cheap")
     assert ({"shop.main.orders"}, {"shop.main.final"}) == lineage()
 
 
-def test_a_temporary_table_of_another_run_is_no_table_of_the_database(database, host):
+def test_a_temporary_table_of_another_run_is_no_table_of_the_database(database, host, lineage):
     with host.running("earlier"):
         database.execute("CREATE TEMP TABLE scratch AS SELECT 1 AS x")
     database.execute("SELECT * FROM scratch")
@@ -254,7 +246,7 @@ def test_a_pending_result_is_left_alone(database):
     assert database.fetchall() == [(1,), (2,), (3,), (4,)]
 
 
-def test_instrumenting_twice_records_once(database, duckdb):
+def test_instrumenting_twice_records_once(database, duckdb, recorded):
     before = duckdb.DuckDBPyConnection.execute
     drivers.install()
     drivers.duckdb.instrument(duckdb)
@@ -267,9 +259,9 @@ def test_a_defect_of_ours_is_logged_and_the_user_gets_the_result(database, monke
     def broken(*_args):
         raise KeyError("defect")
 
-    monkeypatch.setattr(drivers.duckdb, "_statement", broken)
+    monkeypatch.setattr(drivers.duckdb, "_ephemeral", broken)
     assert database.execute("SELECT * FROM orders").fetchall() == [(1, 10)]
-    assert ["Could not record a DuckDB statement" in record.message for record in caplog.records] == [True]
+    assert ["Could not record a statement of DuckDB" in record.message for record in caplog.records] == [True]
 
 
 def test_without_a_host_duckdb_works_and_nothing_is_kept(duckdb, host, monkeypatch, tmp_path):

@@ -3,30 +3,18 @@
 from __future__ import annotations
 
 import logging
-import os
-import subprocess
-import sys
-import textwrap
 import threading
 import time
 
 import pytest
+from bridge_tests.emitting import event, script
+from bridge_tests.waiting import wait_until
 from openlineage.client.client import OpenLineageClient
-from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
 
 from openlineage_bridge_capture import client, emitter
 from openlineage_bridge_capture.emitter import Emitter
 
 pytestmark = pytest.mark.usefixtures("unconfigured")
-
-
-def event(name: str) -> RunEvent:
-    return RunEvent(
-        eventTime="2024-01-01T00:00:00Z",
-        run=Run("01908e5a-0000-7000-8000-000000000000"),
-        job=Job("test", name),
-        eventType=RunState.START,
-    )
 
 
 def impatient() -> OpenLineageClient:
@@ -106,20 +94,21 @@ def test_events_a_backend_does_not_take_are_counted_and_said_once(emit_to, caplo
 
 
 def test_handing_over_takes_no_time_when_the_backend_hangs(emit_to):
-    out, _ = emit_to("hang")
+    """With the client's own patience, which is more than half a minute."""
+    out, _ = emit_to("hang", connect=OpenLineageClient)
     began = time.monotonic()
     out.emit(lambda: event("job"))
     for _ in range(1000):
         out.emit(lambda: None)
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 15
 
 
 def test_a_flush_out_of_time_opens_the_circuit_and_the_next_ones_return_at_once(emit_to):
     out, _ = emit_to("hang", connect=OpenLineageClient)
     out.emit(lambda: event("job"))
     began = time.monotonic()
-    assert [out.flush(0.3), out.flush(5), out.close(5)] == [False, False, False]
-    assert time.monotonic() - began < 1.5
+    assert [out.flush(0.3), out.flush(20), out.close(20)] == [False, False, False]
+    assert time.monotonic() - began < 15
 
 
 def test_an_event_that_gets_through_closes_the_circuit(emit_to):
@@ -201,40 +190,6 @@ def said(caplog, words: str) -> int:
     return sum(words in record.message for record in caplog.records)
 
 
-def wait_until(condition, timeout: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        threading.Event().wait(0.01)
-
-
-HEADER = """
-    import os, sys, time, multiprocessing
-    from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
-    from openlineage_bridge_capture.emitter import emitter
-
-    def event(name):
-        return RunEvent(eventTime="2024-01-01T00:00:00Z", run=Run("01908e5a-0000-7000-8000-000000000000"),
-                        job=Job("test", name), eventType=RunState.START)
-
-    def emit(*names):
-        for name in names:
-            emitter().emit(lambda name=name: event(name))
-"""
-
-
-def script(body: str, url: str) -> subprocess.Popen:
-    code = textwrap.dedent(HEADER) + textwrap.dedent(body)
-    environment = {**os.environ, "OPENLINEAGE_URL": url, "PYTHONWARNINGS": "ignore"}
-    return subprocess.Popen(
-        [sys.executable, "-c", code],
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
 def test_at_exit_events_on_their_way_are_delivered(backend):
     server = backend("ok")
     process = script("emit('a', 'b', 'c')", server.url)
@@ -248,15 +203,13 @@ def test_an_absent_hanging_or_failing_backend_holds_the_exit_up_for_two_seconds_
         began = time.monotonic()
         emit(*"abcdef")
         emitter().flush(0.5)
-        emitter().flush(5)
+        emitter().flush(20)
         print(time.monotonic() - began)
     """
     processes = [script(body, backend(mode).url) for mode in ("refused", "hang", "500")]
-    began = time.monotonic()
     for process in processes:
         out, _ = process.communicate(timeout=30)
-        assert (process.returncode, float(out) < 1.5) == (0, True)
-    assert time.monotonic() - began < 15
+        assert (process.returncode, float(out) < 15) == (0, True)
 
 
 def test_exit_without_any_flush_is_bounded_too(backend):
@@ -266,7 +219,7 @@ def test_exit_without_any_flush_is_bounded_too(backend):
     """
     process = script(body, backend("hang").url)
     out, _ = process.communicate(timeout=30)
-    assert time.time() - float(out) < emitter.EXIT_TIMEOUT + 1.5
+    assert time.time() - float(out) < emitter.EXIT_TIMEOUT + 10
 
 
 def test_after_a_fork_parent_and_child_send_their_own_events_once(backend):

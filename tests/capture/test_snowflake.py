@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gzip
 import json
-import threading
 import uuid
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from bridge_tests.loopback import Handler, serving
 
 from openlineage_bridge_capture import drivers, recorder
 from openlineage_bridge_capture.describe import describe
@@ -22,43 +20,40 @@ TEXT = {"type": "text", "nullable": True, "length": 9, "byteLength": 9, "precisi
 ROW_TYPE = [{"name": "N", **TEXT}]
 
 
-class Service(BaseHTTPRequestHandler):
+class Service(Handler):
     """Lets everyone in; answers each statement with one row, and those that mention ``missing`` with an error."""
 
-    protocol_version = "HTTP/1.1"
-
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        body = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
+        body = self.body()
         if "login-request" in self.path:
             info = {"databaseName": "SHOP", "schemaName": "RAW", "warehouseName": "W", "roleName": "R"}
             parameters = [{"name": "AUTOCOMMIT", "value": self.server.autocommit}]
             tokens = {"token": "t", "masterToken": "m", "sessionId": 7, "validityInSeconds": 3600}
-            self.reply({**tokens, "parameters": parameters, "sessionInfo": info})
+            self.result({**tokens, "parameters": parameters, "sessionInfo": info})
         elif "query-request" in self.path:
             self.query(json.loads(body))
         else:
-            self.reply({})
+            self.result({})
 
     def do_GET(self) -> None:
         query_id = self.path.split("?")[0].split("/")[3 if "monitoring" in self.path else 2]
         if "monitoring" in self.path:
-            self.reply({"queries": [{"status": self.server.status}]})
+            self.result({"queries": [{"status": self.server.status}]})
         else:
-            self.reply(self.rows(query_id, [["1"]]))
+            self.result(self.rows(query_id, [["1"]]))
 
     def query(self, sent: dict) -> None:
         sql, query_id = sent["sqlText"], str(uuid.uuid4())
         self.server.sent.append(sql)
         if "missing" in sql:
-            self.reply({"queryId": query_id, "sqlState": "42S02"}, code="002003", message="no such table")
+            self.result({"queryId": query_id, "sqlState": "42S02"}, code="002003", message="no such table")
             return
         if sql.upper().startswith("USE "):
             self.server.place = sql[4:].upper().rstrip(";").split(".")
         rows = [["file", "LOADED", "1", "1"]] if sql.startswith("COPY") else [["1"]]
         if "current_schema" in sql:
             rows = [list(self.server.place)]
-        self.reply(self.rows(query_id, rows))
+        self.result(self.rows(query_id, rows))
 
     def rows(self, query_id: str, rows: list[list[str]]) -> dict:
         database, schema = self.server.place
@@ -66,29 +61,16 @@ class Service(BaseHTTPRequestHandler):
         result = {"rowtype": ROW_TYPE * len(rows[0]), "rowset": rows, "total": len(rows), "returned": 1}
         return {**names, **result, "queryId": query_id, "queryResultFormat": "json", "parameters": []}
 
-    def reply(self, data: dict, *, code: str | None = None, message: str | None = None) -> None:
-        answer = {"data": data, "success": code is None, "code": code, "message": message}
-        body = json.dumps(answer).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: object) -> None:
-        pass
+    def result(self, data: dict, *, code: str | None = None, message: str | None = None) -> None:
+        self.reply({"data": data, "success": code is None, "code": code, "message": message})
 
 
 @pytest.fixture
 def service(monkeypatch, tmp_path):
     # The connector keeps files in its user's home.
     monkeypatch.setenv("SNOWFLAKE_HOME", str(tmp_path))
-    with ThreadingHTTPServer(("127.0.0.1", 0), Service) as server:
-        server.daemon_threads = True
-        server.sent, server.status, server.place, server.autocommit = [], "SUCCESS", ("SHOP", "RAW"), True
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    with serving(Service, sent=[], status="SUCCESS", place=("SHOP", "RAW"), autocommit=True) as server:
         yield server
-        server.shutdown()
 
 
 @pytest.fixture
@@ -117,17 +99,9 @@ def connection(options):
         yield opened
 
 
-def recorded() -> list[str]:
-    return [each.sql for each in recorder.peek("r").statements]
-
-
-def lineage() -> tuple[set[str], set[str]]:
-    description = describe(recorder.peek("r"))
-    assert "extractionError" not in description.run_facets
-    return {each.name for each in description.inputs}, {each.name for each in description.outputs}
-
-
-def test_statements_that_succeeded_are_recorded_as_the_user_wrote_them(connection, service):
+def test_statements_that_succeeded_are_recorded_as_the_user_wrote_them(
+    connection, service, recorded, lineage
+):
     cursor = connection.cursor()
     cursor.execute("INSERT INTO copies SELECT n FROM orders WHERE n > %s", ("7",))
     cursor.executemany("INSERT INTO rows (n) VALUES (%s)", [("1",), ("2",)])
@@ -152,7 +126,7 @@ def test_the_query_id_of_what_was_written_last_is_the_external_query(connection)
     assert (written, "snowflake://acme-eu") == (facet.externalQueryId, facet.source)
 
 
-def test_names_follow_the_session(connection):
+def test_names_follow_the_session(connection, lineage):
     list(
         connection.execute_string(
             "USE depot.daily; INSERT INTO stock SELECT n FROM shop.raw.orders; SELECT 1"
@@ -161,7 +135,7 @@ def test_names_follow_the_session(connection):
     assert ({"SHOP.RAW.ORDERS"}, {"DEPOT.DAILY.STOCK"}) == lineage()
 
 
-def test_an_error_that_the_users_handler_swallows_is_an_error(connection):
+def test_an_error_that_the_users_handler_swallows_is_an_error(connection, recorded):
     connection.errorhandler = lambda *_: None
     cursor = connection.cursor()
     cursor.errorhandler = lambda *_: None
@@ -171,7 +145,7 @@ def test_an_error_that_the_users_handler_swallows_is_an_error(connection):
     assert [] == recorded()
 
 
-def test_a_statement_that_was_left_running_counts_when_its_result_is_got(connection):
+def test_a_statement_that_was_left_running_counts_when_its_result_is_got(connection, recorded):
     cursor = connection.cursor()
     cursor.execute_async("INSERT INTO copies SELECT n FROM orders")
     query_id = cursor.sfqid
@@ -183,7 +157,9 @@ def test_a_statement_that_was_left_running_counts_when_its_result_is_got(connect
 
 
 @pytest.mark.parametrize("way", ["status", "result"])
-def test_it_belongs_to_the_run_that_started_it_whichever_connection_learns_of_it(options, host, way):
+def test_it_belongs_to_the_run_that_started_it_whichever_connection_learns_of_it(
+    options, host, way, recorded
+):
     with connector.connect(**options) as first, connector.connect(**options) as second:
         query_id = first.cursor().execute_async("SELECT n FROM orders")["queryId"]
         with host.running("another"):
@@ -195,14 +171,14 @@ def test_it_belongs_to_the_run_that_started_it_whichever_connection_learns_of_it
     assert () == recorder.peek("another").statements
 
 
-def test_a_statement_that_still_runs_or_failed_does_not_count(connection, service):
+def test_a_statement_that_still_runs_or_failed_does_not_count(connection, service, recorded):
     query_id = connection.cursor().execute_async("SELECT n FROM orders")["queryId"]
     for service.status in ("RUNNING", "FAILED_WITH_ERROR"):
         connection.get_query_status(query_id)
     assert [] == recorded()
 
 
-def test_a_data_frame_that_is_written_is_a_table_that_is_written(connection, monkeypatch):
+def test_a_data_frame_that_is_written_is_a_table_that_is_written(connection, monkeypatch, lineage):
     pandas = pytest.importorskip("pandas")
     pytest.importorskip("pyarrow")
     from snowflake.connector.pandas_tools import write_pandas
@@ -214,7 +190,7 @@ def test_a_data_frame_that_is_written_is_a_table_that_is_written(connection, mon
     assert (set(), {"SHOP.RAW.FRAME"}) == lineage()
 
 
-def test_names_among_parameters_are_put_into_the_text_and_no_values(options):
+def test_names_among_parameters_are_put_into_the_text_and_no_values(options, recorded):
     with connector.connect(**options, paramstyle="qmark") as connection:
         connection.cursor().execute(
             "INSERT INTO IDENTIFIER(?) SELECT '?', n FROM orders WHERE n > ?", ["depot.x.t", "7"]
@@ -282,7 +258,7 @@ def test_an_account_has_one_name_whatever_the_way_to_it(account, host, expected)
         assert place == places.of_url("snowflake", url)
 
 
-def test_sqlalchemy_on_it_counts_each_statement_once(options):
+def test_sqlalchemy_on_it_counts_each_statement_once(options, recorded, lineage):
     pytest.importorskip("snowflake.sqlalchemy")
     sqlalchemy = pytest.importorskip("sqlalchemy")
     engine = sqlalchemy.create_engine("snowflake://u:p@acme-eu/shop/raw", connect_args=options)

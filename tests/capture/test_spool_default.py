@@ -4,34 +4,24 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import signal
-import subprocess
-import sys
-import textwrap
 import time
 from pathlib import Path
 
 import pytest
-from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
+from bridge_tests.emitting import event, script
+from bridge_tests.waiting import wait_until
+from click.testing import CliRunner, Result
 
 from openlineage_bridge_capture import client
 from openlineage_bridge_capture.emitter import Emitter
 from openlineage_bridge_capture.spool import SpoolFullError
+from openlineage_bridge_capture.spool.commands import spool
 from openlineage_bridge_capture.spool.default import SpooledHttpTransport
 
 pytestmark = pytest.mark.usefixtures("unconfigured")
 
 SPOOL = "openlineage_bridge_capture.spool.SpoolTransport"
-
-
-def event(name: str) -> RunEvent:
-    return RunEvent(
-        eventTime="2024-01-01T00:00:00Z",
-        run=Run("01908e5a-0000-7000-8000-000000000000"),
-        job=Job("test", name),
-        eventType=RunState.COMPLETE,
-    )
 
 
 @pytest.fixture
@@ -141,8 +131,8 @@ def test_a_full_spool_costs_the_event_and_a_line_in_the_log(backend, monkeypatch
         for name in "abcdef":
             out.emit(lambda name=name: event(name))
         began = time.monotonic()
-        out.flush(5)
-        assert time.monotonic() - began < 4
+        out.flush(30)
+        assert time.monotonic() - began < 20
     out.close(0.2)
     assert out.failed >= 4
     assert 1 == len([each for each in caplog.records if "it is lost" in each.message])
@@ -157,37 +147,11 @@ def test_a_refusing_backend_opens_the_circuit_before_the_flush_is_over(backend, 
     out.emit(lambda: event("a"))
     began = time.monotonic()
     assert not out.flush(30)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
     began = time.monotonic()
     assert not out.flush(30)
     assert not out.close(30)
-    assert time.monotonic() - began < 1
-
-
-HEADER = """
-    import os, sys, time
-    from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
-    from openlineage_bridge_capture.emitter import emitter
-
-    def event(name):
-        return RunEvent(eventTime="2024-01-01T00:00:00Z", run=Run("01908e5a-0000-7000-8000-000000000000"),
-                        job=Job("test", name), eventType=RunState.START)
-
-    def emit(*names):
-        for name in names:
-            emitter().emit(lambda name=name: event(name))
-"""
-
-
-def script(body: str, url: str, **variables: str) -> subprocess.Popen:
-    """A process of a user whose tasks emit."""
-    return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(HEADER) + textwrap.dedent(body)],
-        env={**os.environ, "OPENLINEAGE_URL": url, "PYTHONWARNINGS": "ignore", **variables},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    assert time.monotonic() - began < 20
 
 
 def waiting(tmp_path: Path) -> list[str]:
@@ -216,11 +180,10 @@ def test_what_a_process_left_while_the_backend_was_away_the_next_one_sends(backe
 
 
 def test_what_the_emitter_appended_survives_kill_9(backend, tmp_path):
-    """It has appended what was handed over before the flush ran out of time."""
+    """It appends what was handed over although nobody takes it."""
     server = backend("hang")
-    body = "emit('a', 'b', 'c'); emitter().flush(0.5); print('x', flush=True); time.sleep(60)"
-    victim = script(body, server.url)
-    assert "x\n" == victim.stdout.readline()
+    victim = script("emit('a', 'b', 'c'); emitter().flush(0.5); signal.pause()", server.url)
+    wait_until(lambda: ["a", "b", "c"] == waiting(tmp_path))
     victim.send_signal(signal.SIGKILL)
     victim.communicate(timeout=30)
     after = backend("ok")
@@ -240,19 +203,16 @@ def test_the_flush_command_sends_what_waits_to_the_configured_receiver(backend, 
     server = backend("503")
     assert 0 == script("emit('a', 'b')", server.url).wait(30)
 
-    def command(*arguments: str, **variables: str) -> subprocess.CompletedProcess:
-        run = [sys.executable, "-m", "openlineage_bridge_capture.spool", *arguments]
-        return subprocess.run(
-            run, env={**os.environ, **variables}, capture_output=True, text=True, timeout=60, check=False
-        )
+    def command(*arguments: str, **variables: str) -> Result:
+        return CliRunner().invoke(spool, ["flush", *arguments], env=variables)
 
-    refused = command("flush", "--timeout", "0.5", "--format", "json", OPENLINEAGE_URL=server.url)
-    assert (4, 2) == (refused.returncode, json.loads(refused.stdout)["waiting"])
+    refused = command("--timeout", "0.5", "--format", "json", OPENLINEAGE_URL=server.url)
+    assert (4, 2) == (refused.exit_code, json.loads(refused.stdout)["waiting"])
     server.mode = "ok"
-    sent = command("flush", OPENLINEAGE_URL=server.url)
-    assert (0, True) == (sent.returncode, sent.stdout.startswith("0 events wait for http://"))
+    sent = command(OPENLINEAGE_URL=server.url)
+    assert (0, True) == (sent.exit_code, sent.stdout.startswith("0 events wait for http://"))
     assert ["a", "b"] == server.jobs
-    nowhere = command("flush")
-    assert (2, True) == (nowhere.returncode, "OPENLINEAGE_URL" in nowhere.stderr)
-    blocked = command("flush", "--folder", str(tmp_path / "file" / "x"), OPENLINEAGE_URL=server.url)
-    assert 0 == blocked.returncode
+    nowhere = command()
+    assert (2, True) == (nowhere.exit_code, "OPENLINEAGE_URL" in nowhere.stderr)
+    blocked = command("--folder", str(tmp_path / "file" / "x"), OPENLINEAGE_URL=server.url)
+    assert 0 == blocked.exit_code

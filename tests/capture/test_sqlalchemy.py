@@ -12,7 +12,6 @@ import types
 import pytest
 
 from openlineage_bridge_capture import drivers, recorder
-from openlineage_bridge_capture.describe import describe
 from openlineage_bridge_capture.drivers import connections, places
 from openlineage_bridge_capture.drivers.places import IN_MEMORY, Place
 
@@ -35,17 +34,7 @@ def url(host, tmp_path):
     assert host_before == recorder.unattributed()
 
 
-def recorded() -> list[str]:
-    return [statement.sql for statement in recorder.peek("r").statements]
-
-
-def lineage() -> tuple[set[str], set[str]]:
-    description = describe(recorder.take("r"))
-    assert description.run_facets == {}
-    return {each.name for each in description.inputs}, {each.name for each in description.outputs}
-
-
-def test_an_engine_on_a_captured_driver_counts_each_statement_once(url, tmp_path):
+def test_an_engine_on_a_captured_driver_counts_each_statement_once(url, tmp_path, recorded, lineage):
     engine = sqlalchemy.create_engine(url)
     with engine.begin() as connection:
         connection.execute(sqlalchemy.text(COPY))
@@ -59,7 +48,7 @@ def test_an_engine_on_a_captured_driver_counts_each_statement_once(url, tmp_path
     assert COPIED == lineage()
 
 
-def test_a_driver_connection_that_is_not_captured_is_recorded_here(url):
+def test_a_driver_connection_that_is_not_captured_is_recorded_here(url, recorded, lineage):
     plain = sqlite3.connect.__wrapped__
     path = url.removeprefix("sqlite:///")
     engine = sqlalchemy.create_engine(url, creator=lambda: plain(path))
@@ -72,7 +61,7 @@ def test_a_driver_connection_that_is_not_captured_is_recorded_here(url):
     assert COPIED == lineage()
 
 
-def test_the_orm_and_option_engines_are_recorded(url):
+def test_the_orm_and_option_engines_are_recorded(url, lineage):
     orm = pytest.importorskip("sqlalchemy.orm")
     engine = sqlalchemy.create_engine(url).execution_options(isolation_level="AUTOCOMMIT")
     orders = sqlalchemy.Table(
@@ -139,7 +128,9 @@ def module_of(package: str) -> types.ModuleType:
     ("package", "expected"), [("dagster", []), ("prefect", []), ("prefect_sqlalchemy", [COPY])]
 )
 @pytest.mark.parametrize("captured", [True, False])
-def test_the_orchestrators_own_engines_are_left_out_whoever_uses_them(url, package, expected, captured):
+def test_the_orchestrators_own_engines_are_left_out_whoever_uses_them(
+    url, package, expected, captured, recorded
+):
     path = url.removeprefix("sqlite:///")
     options = {} if captured else {"creator": lambda: sqlite3.connect.__wrapped__(path)}
     engine = module_of(package).engine(sqlalchemy.create_engine, url, **options)
@@ -149,7 +140,7 @@ def test_the_orchestrators_own_engines_are_left_out_whoever_uses_them(url, packa
     assert expected == recorded()
 
 
-def test_an_engine_that_is_older_than_us_is_judged_by_who_uses_it_first(url):
+def test_an_engine_that_is_older_than_us_is_judged_by_who_uses_it_first(url, recorded):
     engine = sqlalchemy.create_engine(url)
     drivers.sqlalchemy._hosts.pop(engine.dialect)
     module_of("dagster").run(engine, sqlalchemy.text(COPY))
@@ -157,7 +148,7 @@ def test_an_engine_that_is_older_than_us_is_judged_by_who_uses_it_first(url):
     assert [] == recorded()
 
 
-def test_dagsters_own_storage_is_left_out_inside_a_run(url, tmp_path):
+def test_dagsters_own_storage_is_left_out_inside_a_run(url, tmp_path, recorded):
     """A real instance, on its default SQLite storage, written to while a run is on."""
     dagster = pytest.importorskip("dagster")
     with dagster.DagsterInstance.local_temp(str(tmp_path)) as instance:
@@ -172,7 +163,7 @@ def test_instrumenting_twice_records_once(url):
     seen: list[str] = []
     engine = sqlalchemy.create_engine(url, creator=lambda: plain(url.removeprefix("sqlite:///")))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(recorder, "statement", lambda each: seen.append(each.sql))
+        patch.setattr(recorder, "statement", lambda each, **_: seen.append(each.sql))
         with engine.begin() as connection:
             connection.execute(sqlalchemy.text(COPY))
     engine.dispose()
@@ -184,7 +175,8 @@ def test_a_defect_of_ours_is_logged_and_the_user_gets_the_result(url, monkeypatc
         raise KeyError("defect")
 
     monkeypatch.setattr(drivers.sqlalchemy, "_driver_connection", broken)
-    engine = sqlalchemy.create_engine(url)
+    plain = sqlite3.connect.__wrapped__
+    engine = sqlalchemy.create_engine(url, creator=lambda: plain(url.removeprefix("sqlite:///")))
     with engine.connect() as connection:
         assert [(1,)] == connection.execute(sqlalchemy.text("SELECT id FROM orders")).all()
     engine.dispose()
@@ -316,13 +308,13 @@ def _in_autocommit(connection, copy) -> None:
         (_rolls_back_to_a_savepoint, UNDONE),
     ],
 )
-def test_the_events_of_an_engine_tell_how_a_transaction_ended(uncaptured, way, expected):
+def test_the_events_of_an_engine_tell_how_a_transaction_ended(uncaptured, way, expected, lineage):
     with uncaptured.connect() as connection:
         way(connection, sqlalchemy.text(COPY))
     assert expected == lineage()
 
 
-def test_a_captured_driver_under_an_engine_tells_it_too(url):
+def test_a_captured_driver_under_an_engine_tells_it_too(url, lineage):
     engine = sqlalchemy.create_engine(url)
     with engine.connect() as connection:
         connection.execute(

@@ -25,16 +25,6 @@ def database(host, tmp_path, monkeypatch):
         connection.close()
 
 
-def recorded() -> list[str]:
-    return [statement.sql for statement in recorder.peek("r").statements]
-
-
-def lineage() -> tuple[set[str], set[str]]:
-    description = describe(recorder.take("r"))
-    assert description.run_facets == {}
-    return {each.name for each in description.inputs}, {each.name for each in description.outputs}
-
-
 COPY = "CREATE TABLE copies AS SELECT id FROM orders"
 COPIED = ({"main.orders"}, {"main.copies"})
 
@@ -50,7 +40,7 @@ def test_a_statement_carries_all_that_names_its_tables(database, tmp_path):
     )
 
 
-def test_every_way_of_executing_is_recorded_once_and_gives_its_result(database):
+def test_every_way_of_executing_is_recorded_once_and_gives_its_result(database, recorded):
     assert [(1,)] == database.execute("SELECT 1 FROM orders").fetchall()
     database.executemany("INSERT INTO orders VALUES (?, ?)", [(2, 20), (3, 30)])
     database.executescript("CREATE TABLE a AS SELECT * FROM orders; CREATE TABLE b AS SELECT * FROM a")
@@ -68,7 +58,7 @@ def test_every_way_of_executing_is_recorded_once_and_gives_its_result(database):
     ] == recorded()
 
 
-def test_failed_statements_record_nothing_and_the_error_is_sqlites(database):
+def test_failed_statements_record_nothing_and_the_error_is_sqlites(database, recorded):
     for execute in (database.execute, database.cursor().execute, database.executescript):
         with pytest.raises(sqlite3.OperationalError, match="missing"):
             execute("SELECT * FROM missing")
@@ -94,7 +84,7 @@ def test_an_attached_file_has_its_own_namespace_however_it_is_attached(database,
     assert ["two", "three"] == [catalog.alias for catalog in statement.catalogs]
 
 
-def test_databases_in_memory_are_followed_through(database):
+def test_databases_in_memory_are_followed_through(database, lineage):
     memory = sqlite3.connect(":memory:")
     memory.execute("ATTACH 'shop.db' AS shop")
     memory.execute("CREATE TABLE scratch AS SELECT id FROM shop.orders")
@@ -111,7 +101,7 @@ def test_uris_name_the_file_they_open(database, tmp_path):
     assert f"sqlite://{tmp_path}/shop.db" == statement.namespace
 
 
-def test_temporary_tables_are_followed_through_and_named_nowhere(database, host):
+def test_temporary_tables_are_followed_through_and_named_nowhere(database, host, lineage):
     database.execute("CREATE TEMP TABLE cheap AS SELECT id FROM orders")
     database.execute("CREATE TABLE copies AS SELECT id FROM cheap")
     assert COPIED == lineage()
@@ -140,7 +130,7 @@ class Cursor(sqlite3.Cursor):
         return super().execute(sql.replace("prices", "orders"), *parameters)
 
 
-def test_the_users_factories_keep_working_and_are_recorded(database):
+def test_the_users_factories_keep_working_and_are_recorded(database, recorded):
     for connect in (
         lambda: sqlite3.connect("shop.db", factory=Connection),
         lambda: sqlite3.connect("shop.db", 5, 0, "", False, Connection),  # noqa: FBT003  # positions are the test
@@ -156,7 +146,7 @@ def test_the_users_factories_keep_working_and_are_recorded(database):
     assert ["SELECT 1 FROM orders", "SELECT id FROM orders"] == recorded()
 
 
-def test_a_factory_that_is_a_function_is_left_alone(database):
+def test_a_factory_that_is_a_function_is_left_alone(database, recorded):
     connection = sqlite3.connect("shop.db", factory=lambda *args, **_: sqlite3.Connection(*args))
     assert sqlite3.Connection is type(connection)
     connection.execute("SELECT * FROM orders")
@@ -215,7 +205,7 @@ def test_a_defect_of_ours_is_logged_and_the_user_gets_the_result(database, monke
     ]
 
 
-def test_without_a_host_nothing_is_kept(database, monkeypatch):
+def test_without_a_host_nothing_is_kept(database, monkeypatch, recorded):
     monkeypatch.setattr(recorder, "_hosts", [])
     assert [(1, 10)] == database.execute("SELECT * FROM orders").fetchall()
     assert [] == recorded()

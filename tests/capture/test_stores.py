@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import io
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import ModuleType
 
 import pytest
+from bridge_tests.loopback import Handler, serving
 
 from openlineage_bridge_capture import recorder, stores
 from openlineage_bridge_capture.describe import describe
@@ -340,28 +339,24 @@ def test_many_blobs_at_once(bucket, local) -> None:
 # ---- Azure Blob Storage
 
 
-class _Blobs(BaseHTTPRequestHandler):
+class _Blobs(Handler):
     """As much of Azure Blob Storage as one blob at a time needs."""
 
     def do_PUT(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.body()
         self._answer(201, b"")
 
     def do_GET(self) -> None:
         self._answer(206, b"0123456789")
 
     def _answer(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Last-Modified", "Fri, 01 Jan 2021 00:00:00 GMT")
-        self.send_header("Content-Range", f"bytes 0-{len(body) - 1}/{len(body)}")
-        self.send_header("ETag", '"1"')
-        self.send_header("x-ms-blob-type", "BlockBlob")
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
+        about = {
+            "Last-Modified": "Fri, 01 Jan 2021 00:00:00 GMT",
+            "Content-Range": f"bytes 0-{len(body) - 1}/{len(body)}",
+            "ETag": '"1"',
+            "x-ms-blob-type": "BlockBlob",
+        }
+        self.reply(body, status, about)
 
 
 @pytest.fixture
@@ -369,14 +364,8 @@ def blob(host):
     """Makes blob clients of a server of our own, inside the run ``r``."""
     stores.install()
     service = pytest.importorskip("azure.storage.blob")
-    with ThreadingHTTPServer(("127.0.0.1", 0), _Blobs) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        url = f"http://127.0.0.1:{server.server_port}/taxi"
-        with host.running("r"):
-            yield lambda name: service.BlobClient(url, "lake", name, credential="a2V5")
-        server.shutdown()
-        thread.join(10)
+    with serving(_Blobs) as server, host.running("r"):
+        yield lambda name: service.BlobClient(f"{server.url}/taxi", "lake", name, credential="a2V5")
 
 
 def test_azure_blobs(blob, local) -> None:

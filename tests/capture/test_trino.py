@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
 import pytest
+from bridge_tests.loopback import Handler, serving
 
 from openlineage_bridge_capture import drivers, recorder
 from openlineage_bridge_capture.describe import describe
@@ -17,11 +14,11 @@ trino = pytest.importorskip("trino")
 COLUMNS = [{"name": "n", "type": "bigint", "typeSignature": {"rawType": "bigint", "arguments": []}}]
 
 
-class Coordinator(BaseHTTPRequestHandler):
+class Coordinator(Handler):
     """Gives a row a page, ``pages`` pages; a query of ``broken`` fails with its last page, one of ``missing`` at once."""
 
     def do_POST(self) -> None:
-        sql = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        sql = self.body().decode()
         self.server.statements.append(sql)
         self.page(len(self.server.statements) - 1, 0)
 
@@ -30,8 +27,7 @@ class Coordinator(BaseHTTPRequestHandler):
         self.page(int(query), int(page))
 
     def do_DELETE(self) -> None:
-        self.send_response(204)
-        self.end_headers()
+        self.reply(status=204)
 
     def page(self, query: int, page: int) -> None:
         sql = self.server.statements[query]
@@ -46,31 +42,16 @@ class Coordinator(BaseHTTPRequestHandler):
                 answer |= {"columns": COLUMNS, "data": [[page]]}
         if changes:
             answer["updateType"] = sql.split()[0].upper()
-        self.reply(json.dumps(answer).encode(), sql)
-
-    def reply(self, body: bytes, sql: str) -> None:
-        self.send_response(200)
+        used = {}
         if sql.startswith("USE "):
-            catalog, _, schema = sql[4:].partition(".")
-            self.send_header("X-Trino-Set-Catalog", catalog)
-            self.send_header("X-Trino-Set-Schema", schema)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args: object) -> None:
-        pass
+            used["X-Trino-Set-Catalog"], _, used["X-Trino-Set-Schema"] = sql[4:].partition(".")
+        self.reply(answer, headers=used)
 
 
 @pytest.fixture
 def coordinator():
-    with ThreadingHTTPServer(("127.0.0.1", 0), Coordinator) as server:
-        server.daemon_threads = True
-        server.statements, server.pages = [], 5
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    with serving(Coordinator, statements=[], pages=5) as server:
         yield server
-        server.shutdown()
 
 
 @pytest.fixture
@@ -84,11 +65,7 @@ def connection(coordinator, host):
         yield dbapi.connect(host="127.0.0.1", port=coordinator.server_port, user="u", **options)
 
 
-def recorded() -> list[str]:
-    return [each.sql for each in recorder.peek("r").statements]
-
-
-def test_a_query_counts_when_its_last_page_was_fetched(connection):
+def test_a_query_counts_when_its_last_page_was_fetched(connection, recorded):
     cursor = connection.cursor()
     cursor.execute("SELECT n FROM orders")
     assert [] == recorded()
@@ -99,7 +76,7 @@ def test_a_query_counts_when_its_last_page_was_fetched(connection):
     assert cursor.query_id == recorder.peek("r").statements[0].query_id
 
 
-def test_a_query_that_is_left_or_fails_on_its_way_does_not_count(connection):
+def test_a_query_that_is_left_or_fails_on_its_way_does_not_count(connection, recorded):
     cursor = connection.cursor()
     cursor.execute("SELECT n FROM orders")
     cursor.fetchone()
@@ -112,12 +89,12 @@ def test_a_query_that_is_left_or_fails_on_its_way_does_not_count(connection):
     assert [] == recorded()
 
 
-def test_a_statement_that_changes_something_counts_with_execute(connection):
+def test_a_statement_that_changes_something_counts_with_execute(connection, recorded):
     connection.cursor().execute("INSERT INTO copies SELECT n FROM orders")
     assert ["INSERT INTO copies SELECT n FROM orders"] == recorded()
 
 
-def test_a_query_belongs_to_the_run_that_started_it(connection, host):
+def test_a_query_belongs_to_the_run_that_started_it(connection, host, recorded):
     cursor = connection.cursor()
     cursor.execute("SELECT n FROM orders")
     with host.running("another"):
@@ -126,7 +103,7 @@ def test_a_query_belongs_to_the_run_that_started_it(connection, host):
     assert () == recorder.peek("another").statements
 
 
-def test_parameters_leave_the_statement_as_it_was_written(connection, coordinator):
+def test_parameters_leave_the_statement_as_it_was_written(connection, coordinator, recorded):
     cursor = connection.cursor()
     cursor.execute("SELECT n FROM orders WHERE n > ?", (7,))
     cursor.fetchall()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import subprocess
 import sys
+from pathlib import Path
 
 import attrs
 import pytest
@@ -92,3 +94,28 @@ def shop(write, world, table):
         ),
         world.run_event("report", 1, 9, "FAIL", run_facets={"errorMessage": {"message": "no disk\nat all"}}),
     )
+
+
+# A library that says whether its collector was there first, and that collector; both as small as can be.
+HOST = "import sys\nOBSERVED = 'guest' in sys.modules and sys.modules['guest'].ON\n"
+GUEST = "ON = False\ndef switch_on():\n    global ON\n    ON = True\n    return True\n"
+
+
+@pytest.fixture
+def library(tmp_path) -> Path:
+    """A folder with the library, its collector, and the distribution that declares it."""
+    folder = tmp_path / "library"
+    declared = folder / "guest-1.dist-info"
+    declared.mkdir(parents=True)
+    (folder / "hostlib.py").write_text(HOST)
+    (folder / "guest.py").write_text(GUEST)
+    (declared / "METADATA").write_text("Metadata-Version: 2.1\nName: guest\nVersion: 1\n")
+    (declared / "entry_points.txt").write_text("[openlineage_bridge.autoload]\nhostlib = guest:switch_on\n")
+    return folder
+
+
+@pytest.fixture
+def bare_venv(tmp_path) -> Path:
+    """The folder of a virtual environment in which nothing is installed."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True, timeout=60)
+    return tmp_path / "venv"

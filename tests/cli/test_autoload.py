@@ -16,30 +16,12 @@ from openlineage_bridge_capture.autoload.interpreter import Interpreter
 URL = {"OPENLINEAGE_URL": "http://127.0.0.1:9"}
 ASK = "import hostlib; print(hostlib.OBSERVED)"
 
-# A library that says whether its collector was there first, and that collector; both as small as can be.
-HOST = "import sys\nOBSERVED = 'guest' in sys.modules and sys.modules['guest'].ON\n"
-GUEST = "ON = False\ndef switch_on():\n    global ON\n    ON = True\n    return True\n"
-
 
 @pytest.fixture
-def library(tmp_path) -> Path:
-    """A folder with the library, its collector, and the distribution that declares it."""
-    folder = tmp_path / "library"
-    declared = folder / "guest-1.dist-info"
-    declared.mkdir(parents=True)
-    (folder / "hostlib.py").write_text(HOST)
-    (folder / "guest.py").write_text(GUEST)
-    (declared / "METADATA").write_text("Metadata-Version: 2.1\nName: guest\nVersion: 1\n")
-    (declared / "entry_points.txt").write_text("[openlineage_bridge.autoload]\nhostlib = guest:switch_on\n")
-    return folder
-
-
-@pytest.fixture
-def python(tmp_path, library) -> str:
+def python(bare_venv, tmp_path, library) -> str:
     """The interpreter of a virtual environment in which the library and its collector are installed."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True, timeout=60)
     (_site(tmp_path) / "library.pth").write_text(f"{library}\n")
-    return str(tmp_path / "venv" / "bin" / "python")
+    return str(bare_venv / "bin" / "python")
 
 
 def _site(tmp_path: Path) -> Path:

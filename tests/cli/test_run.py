@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -15,21 +14,6 @@ from openlineage_bridge_capture.autoload import launch
 RUN = [sys.executable, "-c", "from openlineage_bridge_capture.autoload.commands import run; run()"]
 URL = "http://127.0.0.1:9"
 ASK = "import hostlib; print(hostlib.OBSERVED)"
-HOST = "import sys\nOBSERVED = 'guest' in sys.modules and sys.modules['guest'].ON\n"
-GUEST = "ON = False\ndef switch_on():\n    global ON\n    ON = True\n    return True\n"
-
-
-@pytest.fixture
-def library(tmp_path) -> Path:
-    """A folder with a library, its collector, and the distribution that declares it."""
-    folder = tmp_path / "library"
-    declared = folder / "guest-1.dist-info"
-    declared.mkdir(parents=True)
-    (folder / "hostlib.py").write_text(HOST)
-    (folder / "guest.py").write_text(GUEST)
-    (declared / "METADATA").write_text("Metadata-Version: 2.1\nName: guest\nVersion: 1\n")
-    (declared / "entry_points.txt").write_text("[openlineage_bridge.autoload]\nhostlib = guest:switch_on\n")
-    return folder
 
 
 @pytest.fixture
@@ -140,10 +124,9 @@ def test_no_command_is_a_usage_error(run):
     assert 2 == run("--url", URL)[0]
 
 
-def test_another_environment_is_told_apart(run, tmp_path):
+def test_another_environment_is_told_apart(run, bare_venv, tmp_path):
     """Where openlineage-bridge is not installed nothing can be loaded: that is said, and the command runs."""
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True, timeout=60)
-    other = str(tmp_path / "venv" / "bin" / "python")
+    other = str(bare_venv / "bin" / "python")
     script = tmp_path / "script"
     script.write_text(f"#!{other}\nprint(1)\n")
     script.chmod(0o755)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+
 ROOT = Path(__file__).parents[2]
 OUR_COMMAND = [sys.executable, "-m", "openlineage_bridge"]
 
@@ -36,7 +38,6 @@ def sent(output):
     return int(re.search(r"(\d+) proposals to", output)[1])
 
 
-@pytest.mark.timeout(600)
 def test_lineage_crosses_both_orchestrators(runs):
     """The report of a Prefect flow is traced through Dagster's tables to the files that another flow loaded."""
     lines = [line.strip(" │├└─") for line in runs[0].splitlines()]
@@ -52,7 +53,6 @@ def test_lineage_crosses_both_orchestrators(runs):
     assert places == sorted(places)
 
 
-@pytest.mark.timeout(600)
 def test_the_task_that_fails_is_shown(runs):
     """One run failed, with the reason; the flow around it did not."""
     failed = [line for line in runs[0].splitlines() if "FAIL" in line]
@@ -62,7 +62,6 @@ def test_the_task_that_fails_is_shown(runs):
     assert "the partner's server did not take" in failed[0]
 
 
-@pytest.mark.timeout(600)
 def test_the_second_run_sends_only_news(runs, folder):
     """Tables, columns and jobs are as they were: of them nothing is sent again."""
     lines = (folder / "shop" / "proposals.json").read_text().splitlines()
@@ -73,7 +72,6 @@ def test_the_second_run_sends_only_news(runs, folder):
     assert {"dataProcessInstance"} == {proposal["entityType"] for proposal in second}
 
 
-@pytest.mark.timeout(600)
 def test_the_export_is_read_by_datahub(runs, folder, datahub_ingest, oracle):
     """`datahub ingest` reads the export without an error, and every aspect in it is one that DataHub takes."""
     export = folder / "export.json"

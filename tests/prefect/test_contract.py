@@ -106,7 +106,9 @@ def test_wrapping_twice_is_wrapping_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "set_state", [lambda self, new_state: new_state, lambda state: state, "no function", None], ids=repr
+    "set_state",
+    [lambda self, new_state: new_state, lambda state: state, "no function", None],
+    ids=["another name", "no self", "no function", "none"],
 )
 def test_an_unknown_signature_is_said_loudly_and_left_alone(set_state, monkeypatch, caplog) -> None:
     """What does not pass the self-check is not wrapped; the log and ``problems()`` say so."""

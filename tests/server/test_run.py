@@ -98,7 +98,7 @@ def test_graceful_stop(process, which):
 
 def test_second_signal(process):
     """A second signal does not wait for requests that are being answered."""
-    child, port = process(3)
+    child, port = process(30)
     connection = post(port)
     assert child.stdout.readline() == "accepted\n"
 
@@ -109,7 +109,7 @@ def test_second_signal(process):
     child.send_signal(signal.SIGTERM)
     line = child.stdout.readline()
 
-    assert time.monotonic() - start < 2.5
+    assert time.monotonic() - start < 15
     assert line.startswith("<Signals.SIGTERM")
     connection.close()
 

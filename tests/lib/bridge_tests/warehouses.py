@@ -2,36 +2,22 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar
 
+from bridge_tests.loopback import Handler, serving
 
-class _Service(BaseHTTPRequestHandler):
-    """Reads and answers JSON, on connections that stay open."""
 
-    protocol_version = "HTTP/1.1"
+class _Service(Handler):
+    """Reads and answers JSON."""
 
     def sent(self) -> Any:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        body = gzip.decompress(body) if self.headers.get("Content-Encoding") == "gzip" else body
+        body = self.body()
         return json.loads(body) if body.startswith(b"{") else {}
-
-    def reply(self, answer: Any) -> None:
-        body = json.dumps(answer).encode()
-        self.send_response(200)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_: object) -> None:
-        pass
 
 
 class BigQuery(_Service):
@@ -117,12 +103,5 @@ class Snowflake(_Service):
 @contextmanager
 def running(service: type[BaseHTTPRequestHandler]) -> Iterator[int]:
     """The port of a service, gone when the block is left."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), service) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-            thread.join(10)
+    with serving(service) as server:
+        yield server.server_port

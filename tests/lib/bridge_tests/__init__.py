@@ -1,0 +1,1 @@
+"""What tests of several folders share; ``tests/conftest.py`` puts the folder above on the import path."""
