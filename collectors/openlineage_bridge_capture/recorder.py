@@ -40,13 +40,15 @@ MAX_RUNS = 10_000
 """Runs recorded at a time; beyond it the oldest run that nobody took is forgotten."""
 
 
-@attrs.define
+@attrs.define(eq=False)
 class _Tally:
     """How the executions of one statement went: how many there were, and how many of them were undone."""
 
     executions: int = 0
     rolled_back: int = 0
     query_id: str | None = None
+    repeated: Execution | None = None
+    """What stands for each execution but the first: they differ in nothing."""
 
     def told(self, statement: Statement) -> Statement:
         undone = 0 < self.executions == self.rolled_back
@@ -112,17 +114,22 @@ class _Tape:
         if len(self.catalog) < MAX_DATASETS:
             self.catalog[table.namespace, table.name] = table
 
-    def add_statement(self, statement: Statement) -> Execution | None:
+    def add_statement(self, statement: Statement, query_id: str | None) -> Execution | None:
         tally = self.statements.get(statement)
-        first = tally is None
         if tally is None:
-            if len(self.statements) >= MAX_STATEMENTS or len(statement.sql) > MAX_SQL_LENGTH:
-                self.left_out += 1
-                return None
-            tally = self.statements[statement] = _Tally()
+            return self._add_first(statement, query_id)
         tally.executions += 1
-        tally.query_id = statement.query_id or tally.query_id
-        return Execution(first, self.number, tally)
+        tally.query_id = query_id or tally.query_id
+        if tally.repeated is None:
+            tally.repeated = Execution(first=False, recording=self.number, tally=tally)
+        return tally.repeated
+
+    def _add_first(self, statement: Statement, query_id: str | None) -> Execution | None:
+        if len(self.statements) >= MAX_STATEMENTS or len(statement.sql) > MAX_SQL_LENGTH:
+            self.left_out += 1
+            return None
+        tally = self.statements[statement] = _Tally(executions=1, query_id=query_id)
+        return Execution(first=True, recording=self.number, tally=tally)
 
     def recording(self) -> Recording:
         return Recording(
@@ -171,6 +178,19 @@ def current_run() -> RunKey | None:
     return None
 
 
+def attributed_run() -> RunKey | None:
+    """The current run, for something to record; None with nobody listening, and outside every run, which is counted.
+
+    Drivers ask it before they look closer at a statement that only moves data.
+    """
+    if not _hosts:
+        return None
+    run = current_run()
+    if run is None:
+        _count_unattributed()
+    return run
+
+
 def inputs(*datasets: Dataset | str | PurePath) -> None:
     """Say that the current run read these datasets, which may be URIs or paths (``Dataset.from_uri``).
 
@@ -194,25 +214,33 @@ def wrote(*datasets: Dataset) -> None:
     _record_datasets("writes", datasets)
 
 
-def statement(statement: Statement) -> Execution | None:
-    """Record a statement that succeeded, for the current run; called by the drivers, cheap, never raises.
+def statement(
+    statement: Statement, query_id: str | None = None, *, run: RunKey | None = None
+) -> Execution | None:
+    """Record a statement that succeeded; called by the drivers, cheap, never raises.
+
+    Args:
+        statement: The same object each time, where a driver can: a repeated statement is looked up by it.
+        query_id: The database's own id of this execution; else the statement's own.
+        run: What ``attributed_run`` said of it, where it was asked already.
 
     Returns:
         This execution of it; None when there is no run to record it for, or it is only counted.
     """
-    tape = _current_tape()
-    if tape is None:
+    run = run or attributed_run()
+    if run is None:
         return None
     with _lock:
-        return tape.add_statement(statement)
+        return _tape(run).add_statement(statement, query_id or statement.query_id)
 
 
 def columns(*tables: Columns) -> None:
     """Record what a connection's catalog says of tables that the current run's statements mention; the latest counts."""
-    tape = _current_tape()
-    if tape is None:
+    run = attributed_run()
+    if run is None:
         return
     with _lock:
+        tape = _tape(run)
         for table in tables:
             tape.add_columns(table)
 
@@ -249,27 +277,16 @@ def active() -> bool:
 
 def _record_datasets(direction: str, datasets: tuple[Any, ...]) -> None:
     valid = [dataset for each in datasets if (dataset := _dataset(direction, each)) is not None]
-    tape = _current_tape() if valid else None
-    if tape is None:
+    run = attributed_run() if valid else None
+    if run is None:
         return
     with _lock:
+        tape = _tape(run)
         for dataset in valid:
             if direction == "reads":
                 tape.add_read(dataset)
             else:
                 tape.add_dataset(getattr(tape, direction), dataset)
-
-
-def _current_tape() -> _Tape | None:
-    """What the current run is recorded on; None with nobody listening, and outside every run, which is counted."""
-    if not _hosts:
-        return None
-    run = current_run()
-    if run is None:
-        _count_unattributed()
-        return None
-    with _lock:
-        return _tape(run)
 
 
 def _dataset(direction: str, value: object) -> Dataset | None:
@@ -302,11 +319,12 @@ def _tape(run: RunKey) -> _Tape:
 
 def _count_unattributed() -> None:
     global _unattributed  # noqa: PLW0603  # a counter of the process, as the recordings are
-    _unattributed += 1
-    log.once(
-        logging.INFO,
-        "SQL ran or datasets were named outside every run; they belong to no job and are only counted",
-    )
+    count = _unattributed = _unattributed + 1
+    if count == 1:
+        log.once(
+            logging.INFO,
+            "SQL ran or datasets were named outside every run; they belong to no job and are only counted",
+        )
 
 
 def _start_afresh_in_child() -> None:

@@ -9,7 +9,7 @@ import attrs
 from openlineage_bridge_capture.datasets import Dataset
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Catalog:
     """A database that a connection reaches beside its own: DuckDB's ``ATTACH``, for one.
 
@@ -26,7 +26,7 @@ class Catalog:
     schema: str = "main"
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Statement:
     """One SQL statement that succeeded, with what is needed to name its tables.
 

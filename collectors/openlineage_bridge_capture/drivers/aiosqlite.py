@@ -7,26 +7,25 @@ public ones all end there.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from contextvars import copy_context
 from types import ModuleType
 from typing import Any
 
 from openlineage_bridge_capture import recorder
-
-_MARK = "__openlineage_bridge__"
+from openlineage_bridge_capture.drivers.replacing import replace
 
 
 def instrument(module: ModuleType) -> None:
     """Let the connections of this module carry contexts over; doing it again changes nothing."""
-    original = module.Connection._execute  # noqa: SLF001  # the one place that hands work to the thread
-    if getattr(original, _MARK, False):
-        return
+    # The one place that hands work to the thread.
+    replace(module.Connection, "_execute", _carrying)
 
-    @functools.wraps(original)
+
+def _carrying(original: Callable[..., Any]) -> Callable[..., Any]:
     async def _execute(self: Any, fn: Any, *args: Any, **kwargs: Any) -> Any:
         if not recorder.active():
             return await original(self, fn, *args, **kwargs)
         return await original(self, functools.partial(copy_context().run, fn), *args, **kwargs)
 
-    setattr(_execute, _MARK, True)
-    module.Connection._execute = _execute  # noqa: SLF001  # the same
+    return _execute

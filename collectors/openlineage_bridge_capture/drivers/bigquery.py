@@ -21,7 +21,6 @@ from openlineage_bridge_capture.datasets import Dataset
 from openlineage_bridge_capture.drivers import connections, dbapi, places, texts
 from openlineage_bridge_capture.drivers.dbapi import After
 from openlineage_bridge_capture.files import paths
-from openlineage_bridge_capture.recording import Statement
 
 PACKAGE = "google.cloud.bigquery"
 
@@ -200,9 +199,7 @@ def _record_query(sql: str, project: str, default: Any, query_id: str | None) ->
         place = places.bigquery(
             default.project if default else project, default.dataset_id if default else None
         )
-        recorder.statement(
-            Statement(sql, place.dialect, place.namespace, place.catalog, place.schema, query_id=query_id)
-        )
+        recorder.statement(place.statement(sql), query_id)
 
 
 def _record_load(job: Any, files: tuple[Dataset, ...], _destination: Any) -> None:

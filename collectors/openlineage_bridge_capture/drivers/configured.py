@@ -34,6 +34,7 @@ from openlineage_bridge_capture import log
 from openlineage_bridge_capture.drivers import connections, dbapi, places, wrappers
 from openlineage_bridge_capture.drivers.dbapi import After, Session
 from openlineage_bridge_capture.drivers.places import Place
+from openlineage_bridge_capture.drivers.replacing import is_replaced, replace, replacement
 from openlineage_bridge_capture.drivers.transactions import Transaction
 
 VARIABLE = "OPENLINEAGE_BRIDGE_DBAPI"
@@ -69,8 +70,6 @@ IN_TRANSACTION: Mapping[str, Callable[[Any], bool]] = {
 
 KEPT_BY_CONNECTIONS = {"in_transaction": False, "autocommit": True}
 """Attributes that modules keep on their connections, and their value when nothing may be rolled back."""
-
-_MARK = "__openlineage_bridge__"
 
 _cursors: WeakKeyDictionary[Any, tuple[Session, weakref.ref[Any]]] = WeakKeyDictionary()
 """Of which connection a cursor is: PEP 249 does not make cursors tell."""
@@ -215,7 +214,7 @@ def instrument(module: Any, where: Where, name: str | None = None) -> None:
         name: What it was imported as; another module may stand in for it (``pymysql.install_as_MySQLdb``).
     """
     original = module.connect
-    if getattr(original, _MARK, False) or name not in {None, module.__name__}:
+    if is_replaced(original) or name not in {None, module.__name__}:
         return
     if isinstance(original, type):
         # ``connect`` is the class itself, which users may have subclassed.
@@ -223,13 +222,12 @@ def instrument(module: Any, where: Where, name: str | None = None) -> None:
             original, "__init__", module.__name__, functools.partial(_opening, module.__name__, where)
         )
         return
-    connect = _connecting(original, module.__name__, where)
+    connect = replacement(original, functools.partial(_connecting, module.__name__, where))
     for alias in [each for each, value in vars(module).items() if value is original]:
         setattr(module, alias, connect)
 
 
-def _connecting(original: Callable[..., Any], package: str, where: Where) -> Callable[..., Any]:
-    @functools.wraps(original)
+def _connecting(package: str, where: Where, original: Callable[..., Any]) -> Callable[..., Any]:
     def connect(*args: Any, **kwargs: Any) -> Any:
         connection = original(*args, **kwargs)
         try:
@@ -238,7 +236,6 @@ def _connecting(original: Callable[..., Any], package: str, where: Where) -> Cal
             connections.complain(package)
             return connection
 
-    setattr(connect, _MARK, True)
     return connect
 
 
@@ -296,11 +293,10 @@ def _watch(connection: Any, package: str, where: Where) -> None:
 
 def _watch_cursors_of(kind: type, package: str) -> None:
     owner = next(each for each in kind.__mro__ if "cursor" in vars(each))
-    original = vars(owner)["cursor"]
-    if getattr(original, _MARK, False):
-        return
+    replace(owner, "cursor", functools.partial(_giving_cursors, package))
 
-    @functools.wraps(original)
+
+def _giving_cursors(package: str, original: Callable[..., Any]) -> Callable[..., Any]:
     def cursor(self: Any, *args: Any, **kwargs: Any) -> Any:
         made = original(self, *args, **kwargs)
         try:
@@ -309,8 +305,7 @@ def _watch_cursors_of(kind: type, package: str) -> None:
             connections.complain(package)
             return made
 
-    setattr(cursor, _MARK, True)
-    owner.cursor = cursor  # type: ignore[attr-defined]  # PEP 249: every connection has it
+    return cursor
 
 
 def _watched_cursor(connection: Any, cursor: Any, package: str) -> Any:

@@ -27,13 +27,13 @@ _hosts_own: WeakSet[Any] = WeakSet()
 
 
 def mark_recording(kind: type) -> None:
-    """Say that the driver captures the connections of this class."""
+    """Say that the driver captures what connections, or cursors, of this class execute."""
     setattr(kind, _RECORDS, True)
 
 
-def records_itself(connection: object) -> bool:
-    """Whether a driver's connection is captured by its own module."""
-    return bool(getattr(type(connection), _RECORDS, False))
+def records_itself(subject: object) -> bool:
+    """Whether what a driver's connection, or cursor, executes is captured by its own module."""
+    return bool(getattr(type(subject), _RECORDS, False))
 
 
 def mark_hosts_own(connection: object) -> None:

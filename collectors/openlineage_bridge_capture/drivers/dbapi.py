@@ -13,7 +13,7 @@ import inspect
 import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 from weakref import WeakKeyDictionary
 
 import attrs
@@ -21,8 +21,8 @@ import attrs
 from openlineage_bridge_capture import recorder
 from openlineage_bridge_capture.drivers import connections, texts, transactions
 from openlineage_bridge_capture.drivers.places import Place
+from openlineage_bridge_capture.drivers.replacing import replace
 from openlineage_bridge_capture.drivers.transactions import Transaction
-from openlineage_bridge_capture.recording import Statement
 
 SQL_ARGUMENTS = ("operation", "query", "sql", "command", "statement", "stmt", "operations")
 """What drivers call the first argument of ``execute`` (PEP 249 leaves the name open)."""
@@ -37,7 +37,6 @@ After = Callable[[Any], None]
 Before = Callable[[Any, tuple[Any, ...], Mapping[str, Any]], "After | None"]
 """Called with the object, arguments and keywords before a watched method; what it gives is called with the result."""
 
-_MARK = "__openlineage_bridge__"
 _DDL = re.compile(r"\s*(?:create|alter|drop|truncate|rename|grant|revoke)\b", re.IGNORECASE)
 _NOISE = re.compile(r"'(?:[^'\\]|\\.|'')*'|--[^\n]*|/\*.*?\*/", re.DOTALL)
 """Strings and comments."""
@@ -68,19 +67,6 @@ class Session:
     ephemeral: set[str] = attrs.field(factory=set)
     autocommit: bool | None = None
 
-    def statement(self, sql: str, place: Place, query_id: str | None = None) -> Statement:
-        """This text as a statement of this connection."""
-        return Statement(
-            sql,
-            place.dialect,
-            place.namespace,
-            place.catalog,
-            place.schema,
-            place.catalogs,
-            texts.read(sql).among(self.ephemeral),
-            query_id=query_id,
-        )
-
     def record(
         self, sql: str, *, place: Place | None = None, query_id: str | None = None, autocommit: bool = True
     ) -> None:
@@ -94,7 +80,9 @@ class Session:
         """
         text = texts.read(sql)
         at = place or self.place
-        execution = recorder.statement(self.statement(sql, at, query_id)) if text.moves_data else None
+        execution = None
+        if text.moves_data:
+            execution = recorder.statement(at.statement(sql, text.among(self.ephemeral)), query_id)
         if at.dialect in COMMITTING_DDL and _DDL.match(sql):
             self.transaction.commit()
         else:
@@ -198,59 +186,64 @@ def watch(kind: type, name: str, package: str, before: Before) -> None:
     """
     owner = next((each for each in kind.__mro__ if name in vars(each)), None)
     original = vars(owner)[name] if owner else None
-    if not callable(original) or getattr(original, _MARK, False):
-        return
-    wrap = _awaiting if inspect.iscoroutinefunction(original) else _calling
-    method = wrap(original, package, before)
-    setattr(method, _MARK, True)
-    setattr(owner, name, method)
+    if callable(original):
+        wrapper = _awaiting if inspect.iscoroutinefunction(original) else _calling
+        replace(owner, name, functools.partial(wrapper, package, before))
 
 
-def _calling(original: Callable[..., Any], package: str, before: Before) -> Callable[..., Any]:
-    @functools.wraps(original)
+def _calling(package: str, before: Before, original: Callable[..., Any]) -> Callable[..., Any]:
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         if not recorder.active() or _is_drivers_own(package):
             return original(self, *args, **kwargs)
-        after = prepared(package, before, self, args, kwargs)
-        token = _inside.set(True)
-        try:
-            result = original(self, *args, **kwargs)
-        finally:
-            _inside.reset(token)
-        if after is not None:
-            connections.guarded(package, lambda: after(result))
-        return result
+        with _Watched(package, before, self, args, kwargs) as call:
+            call.result = original(self, *args, **kwargs)
+        return call.result
 
     return method
 
 
-def _awaiting(original: Callable[..., Awaitable[Any]], package: str, before: Before) -> Callable[..., Any]:
-    @functools.wraps(original)
+def _awaiting(package: str, before: Before, original: Callable[..., Awaitable[Any]]) -> Callable[..., Any]:
     async def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         if not recorder.active() or _is_drivers_own(package):
             return await original(self, *args, **kwargs)
-        after = prepared(package, before, self, args, kwargs)
-        token = _inside.set(True)
-        try:
-            result = await original(self, *args, **kwargs)
-        finally:
-            _inside.reset(token)
-        if after is not None:
-            connections.guarded(package, lambda: after(result))
-        return result
+        with _Watched(package, before, self, args, kwargs) as call:
+            call.result = await original(self, *args, **kwargs)
+        return call.result
 
     return method
 
 
-def prepared(
-    package: str, before: Before, subject: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-) -> After | None:
-    """What ``before`` gives; None, and a word in the log, when it fails."""
-    try:
-        return before(subject, args, kwargs)
-    except Exception:
-        connections.complain(package)
-        return None
+class _Watched:
+    """A watched call, plain or asynchronous: around it ``before``, and what that gave after its success.
+
+    Args:
+        package: The driver's.
+        before: What the driver's module does first.
+        subject: Whose method it is; then its arguments.
+    """
+
+    __slots__ = ("_after", "_package", "_token", "result")
+
+    def __init__(
+        self, package: str, before: Before, subject: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> None:
+        self._package = package
+        self._after: After | None = None
+        self.result: Any = None
+        try:
+            self._after = before(subject, args, kwargs)
+        except Exception:
+            connections.complain(package)
+
+    def __enter__(self) -> Self:
+        self._token = _inside.set(True)
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        _inside.reset(self._token)
+        after = self._after
+        if kind is None and after is not None:
+            connections.guarded(self._package, lambda: after(self.result))
 
 
 def _is_drivers_own(package: str) -> bool:

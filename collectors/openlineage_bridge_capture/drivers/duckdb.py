@@ -9,22 +9,22 @@ from __future__ import annotations
 
 import atexit
 import functools
-import logging
 import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from types import FrameType, ModuleType
 from typing import Any
 
-from openlineage_bridge_capture import log, recorder
+from openlineage_bridge_capture import recorder
+from openlineage_bridge_capture.drivers import catalogs, connections
 from openlineage_bridge_capture.drivers import duckdb_states as states
 from openlineage_bridge_capture.drivers import duckdb_texts as texts
-from openlineage_bridge_capture.drivers.duckdb_states import IN_MEMORY, State
+from openlineage_bridge_capture.drivers.duckdb_states import State
 from openlineage_bridge_capture.drivers.duckdb_texts import Text
-from openlineage_bridge_capture.drivers.transactions import BEGIN, COMMIT, ROLLBACK, Step
-from openlineage_bridge_capture.recording import Catalog, Statement
+from openlineage_bridge_capture.drivers.replacing import replace
+from openlineage_bridge_capture.drivers.transactions import BEGIN, COMMIT, ONE_OF_DATA, ROLLBACK, Step
 
 METHODS = ("execute", "executemany", "sql", "query", "from_query", "_submit")
 """Methods of a connection that take SQL. ``_submit`` runs a relation: reads, ``create``, ``write_parquet``. It is private
@@ -52,16 +52,34 @@ ARGUMENTS = ("query", "sql", "table_name", "table", "dml")
 """What the argument with the statement, or the table, is called where it is given by name."""
 
 _PLAIN_NAME = re.compile(r"[\w.]+")
-_MARK = "__openlineage_bridge__"
 
-_inside = threading.local()
+
+class _Call(threading.local):
+    """A call that is watched. What DuckDB's own Python code calls while it serves one, on this thread, is part of it."""
+
+    is_served = False
+
+    def __enter__(self) -> None:
+        self.is_served = True
+
+    def __exit__(self, *_: object) -> None:
+        self.is_served = False
+
+
+_call = _Call()
+_guarded = functools.partial(connections.guarded, "DuckDB")
 _held: list[Any] = []
 """The default connection: DuckDB makes a new object for it as soon as nobody has one, and what is known of it goes with the old."""
 
 # At exit DuckDB counts the objects that are left, and complains of them.
 atexit.register(_held.clear)
 
+Variables = Mapping[str, Any]
 ConnectionOf = Callable[[tuple[Any, ...], Mapping[str, Any]], Any]
+"""Gives the connection of a call from its arguments."""
+
+Meaning = Callable[..., Any]
+"""Gives the SQL of a call from its first argument, without the connection, and those that follow."""
 
 
 def instrument(module: ModuleType) -> None:
@@ -71,19 +89,16 @@ def instrument(module: ModuleType) -> None:
     def of_call(_: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         return kwargs.get("connection") or _default_connection(module)
 
-    for name in METHODS:
-        _wrap(connection, name, _self)
-    _wrap_register(connection)
-    for name in FUNCTIONS:
-        _wrap(module, name, of_call)
-    for name in APPENDING:
-        _wrap(connection, name, _self, _appended)
-        _wrap(module, name, of_call, _appended)
-    _wrap(connection, "query_appender", _self)
-    _wrap(connection, "_create_view", _self, _viewed)
-    for name, step in CONTROLS.items():
-        _wrap_control(connection, name, step, _self)
-        _wrap_control(module, name, step, of_call)
+    for owner, connection_of, names in ((connection, _self, METHODS), (module, of_call, FUNCTIONS)):
+        for name in names:
+            replace(owner, name, functools.partial(_recording, owner, connection_of, _itself))
+        for name in APPENDING:
+            replace(owner, name, functools.partial(_recording, owner, connection_of, _appended))
+        for name, step in CONTROLS.items():
+            replace(owner, name, functools.partial(_controlling, connection_of, step))
+    replace(connection, "query_appender", functools.partial(_recording, connection, _self, _itself))
+    replace(connection, "_create_view", functools.partial(_recording, connection, _self, _viewed))
+    replace(connection, "register", _registering)
 
 
 def _self(args: tuple[Any, ...], _: Mapping[str, Any]) -> Any:
@@ -95,12 +110,6 @@ def _default_connection(module: ModuleType) -> Any:
     default = module.default_connection
     _held[:] = [default() if callable(default) else default]
     return _held[0]
-
-
-def _unwrapped(owner: Any, name: str) -> Any:
-    """The original of a method or function; None when there is none, or it is replaced already."""
-    original = getattr(owner, name, None)
-    return None if getattr(original, _MARK, False) else original
 
 
 def _itself(query: Any, *_: Any) -> Any:
@@ -122,35 +131,42 @@ def _quoted(name: Any) -> str:
     return text if _PLAIN_NAME.fullmatch(text) else '"{}"'.format(text.replace('"', '""'))
 
 
-def _wrap(owner: Any, name: str, connection_of: ConnectionOf, meaning: Callable[..., Any] = _itself) -> None:
-    original = _unwrapped(owner, name)
-    if original is None:
-        return
+def _recording(
+    owner: Any, connection_of: ConnectionOf, meaning: Meaning, original: Callable[..., Any]
+) -> Callable[..., Any]:
     position = 1 if isinstance(owner, type) else 0
 
-    @functools.wraps(original)
     def recording(*args: Any, **kwargs: Any) -> Any:
         caller = sys._getframe(1)  # noqa: SLF001  # the documented way to one's caller
-        if not recorder.active() or getattr(_inside, "yes", False):
-            return _call_as(caller, original, args, kwargs)
-        named = next((kwargs[key] for key in ARGUMENTS if key in kwargs), None)
-        argument = args[position] if len(args) > position else named
-        # What DuckDB's own Python code calls while it serves this call is part of this call.
-        _inside.yes = True
-        try:
-            result = _call_as(caller, original, args, kwargs)
+        if _call.is_served or not recorder.active():
+            return _call_from(caller, caller.f_locals, original, args, kwargs)
+        variables = caller.f_locals
+        with _call:
+            try:
+                result = _call_from(caller, variables, original, args, kwargs)
+            except Exception:
+                _guarded(
+                    lambda: _failed(_query(meaning, args[position:], kwargs), connection_of(args, kwargs))
+                )
+                raise
             _guarded(
-                lambda: _record(meaning(argument, *args[position + 1 :]), connection_of(args, kwargs), caller)
+                lambda: _record(
+                    _query(meaning, args[position:], kwargs),
+                    connection_of(args, kwargs),
+                    variables,
+                    caller.f_globals,
+                )
             )
-        except Exception:
-            _guarded(lambda: _failed(meaning(argument, *args[position + 1 :]), connection_of(args, kwargs)))
-            raise
-        finally:
-            _inside.yes = False
         return result
 
-    setattr(recording, _MARK, True)
-    setattr(owner, name, recording)
+    return recording
+
+
+def _query(meaning: Meaning, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    """The SQL of a call, or an object that holds it."""
+    if args:
+        return args[0] if meaning is _itself else meaning(*args)
+    return meaning(next((kwargs[name] for name in ARGUMENTS if name in kwargs), None))
 
 
 _CALL = compile(
@@ -158,40 +174,48 @@ _CALL = compile(
 )
 
 
-def _call_as(caller: FrameType, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def _call_from(
+    caller: FrameType, variables: Variables, function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
     """Call from a frame that has the caller's variables.
 
     DuckDB looks for data frames in the variables of the Python frame that calls it ("replacement scan"), and would find
     ours: so it is called from one with the globals of the caller and a copy of its locals.
     """
-    scope = dict(caller.f_locals)
-    scope.update(_openlineage_call=function, _openlineage_args=args, _openlineage_kwargs=kwargs)
+    # On a module's own level the locals are the globals.
+    scope = {} if variables is caller.f_globals else dict(variables)
+    scope["_openlineage_call"] = function
+    scope["_openlineage_args"] = args
+    scope["_openlineage_kwargs"] = kwargs
     return eval(_CALL, caller.f_globals, scope)  # noqa: S307  # a constant expression
 
 
-def _wrap_control(owner: Any, name: str, step: Step, connection_of: ConnectionOf) -> None:
-    original = _unwrapped(owner, name)
-    if original is None:
-        return
-
-    @functools.wraps(original)
+def _controlling(connection_of: ConnectionOf, step: Step, original: Callable[..., Any]) -> Callable[..., Any]:
     def controlling(*args: Any, **kwargs: Any) -> Any:
-        if not recorder.active() or getattr(_inside, "yes", False):
+        if _call.is_served or not recorder.active():
             return original(*args, **kwargs)
-        _inside.yes = True
-        try:
-            result = original(*args, **kwargs)
+        with _call:
+            try:
+                result = original(*args, **kwargs)
+            except Exception:
+                if step.meaning == COMMIT:
+                    _guarded(lambda: _control(connection_of(args, kwargs), Step(ROLLBACK)))
+                raise
             _guarded(lambda: _control(connection_of(args, kwargs), step))
-        except Exception:
-            if step.meaning == COMMIT:
-                _guarded(lambda: _control(connection_of(args, kwargs), Step(ROLLBACK)))
-            raise
-        finally:
-            _inside.yes = False
         return result
 
-    setattr(controlling, _MARK, True)
-    setattr(owner, name, controlling)
+    return controlling
+
+
+def _registering(original: Callable[..., Any]) -> Callable[..., Any]:
+    def register(self: Any, view_name: str, *args: Any, **kwargs: Any) -> Any:
+        result = original(self, view_name, *args, **kwargs)
+        if recorder.active() and not _call.is_served:
+            with _call:
+                _guarded(lambda: states.of(self).ephemeral.add(view_name.lower()))
+        return result
+
+    return register
 
 
 def _control(connection: Any, step: Step) -> None:
@@ -201,69 +225,48 @@ def _control(connection: Any, step: Step) -> None:
         _follow_transaction(connection, state, (step,), None)
 
 
-def _wrap_register(connection: Any) -> None:
-    original = _unwrapped(connection, "register")
-    if original is None:
-        return
-
-    @functools.wraps(original)
-    def register(self: Any, view_name: str, *args: Any, **kwargs: Any) -> Any:
-        result = original(self, view_name, *args, **kwargs)
-        if recorder.active() and not getattr(_inside, "yes", False):
-            _inside.yes = True
-            try:
-                _guarded(lambda: states.of(self).ephemeral.add(view_name.lower()))
-            finally:
-                _inside.yes = False
-        return result
-
-    setattr(register, _MARK, True)
-    connection.register = register
-
-
-def _guarded(record: Callable[[], None]) -> None:
-    """Whatever goes wrong in recording is ours, not the user's."""
-    try:
-        record()
-    except Exception:
-        log.once(
-            logging.WARNING, "Could not record a DuckDB statement; its lineage is missing", exc_info=True
-        )
-
-
 def _sql_of(query: Any) -> str | None:
     sql = query if isinstance(query, str) else getattr(query, "query", None)
     return sql if isinstance(sql, str) else None
 
 
-def _record(query: Any, connection: Any, caller: FrameType) -> None:
-    """Hand one statement that succeeded to the recorder."""
+def _record(query: Any, connection: Any, variables: Variables, others: Variables) -> None:
+    """Hand one statement that succeeded to the recorder.
+
+    Args:
+        query: Its text, or an object that holds it.
+        connection: On which it was executed.
+        variables: The caller's own.
+        others: Its module's.
+    """
     sql = _sql_of(query)
     text = texts.read(sql) if sql is not None else None
     if sql is None or text is None or text.says_nothing:
         return
+    run = recorder.attributed_run() if text.is_plain else None
+    if run is None and text.is_plain:
+        return
     state = states.of(connection)
-    catalogs, execution = state.catalogs, None
-    if text.attaches:
-        # A script may use what it attaches, and what it detaches at its end: both have their place in it.
-        catalogs = states.catalogs_after_attaching(connection, state)
-    if text.moves_data and not _only_controls(text):
-        execution = recorder.statement(_statement(text, connection, state, catalogs, caller))
+    # A script may use what it attaches, and what it detaches at its end: both have their place in it.
+    place = states.place_while_attaching(connection, state) if text.attaches else state.place
+    execution = None
+    if text.moves_data and not text.only_controls:
+        ephemeral = _ephemeral(text, state, connection, variables, others)
+        directory = os.getcwd() if text.holds_paths else None  # noqa: PTH109  # text, as the recording keeps it
+        execution = recorder.statement(place.statement(text.sql, ephemeral, directory), run=run)
     if text.changes_state:
         states.follow(sql, state)
     _follow_transaction(connection, state, text.steps, execution)
-    if execution is not None:
+    if catalogs.worth_asking(execution):
         states.look_up(connection, state, text, execution)
-
-
-def _only_controls(text: Text) -> bool:
-    return text.controls and all(step.meaning != "data" for step in text.steps)
 
 
 def _follow_transaction(
     connection: Any, state: State, steps: tuple[Step, ...], execution: recorder.Execution | None
 ) -> None:
     state.transaction.follow(steps, execution)
+    if steps == ONE_OF_DATA:
+        return
     if steps[-1:] == (Step(COMMIT),):
         states.look_up_pending(connection, state)
     elif steps[-1:] == (Step(ROLLBACK),):
@@ -289,29 +292,25 @@ def _is_aborted(connection: Any) -> bool:
     return False
 
 
-def _statement(
-    text: Text, connection: Any, state: State, catalogs: tuple[Catalog, ...], caller: FrameType
-) -> Statement:
-    namespaces = {catalog.alias: catalog.namespace for catalog in catalogs}
-    noted = {name for name in text.read_names if name.lower() in state.ephemeral}
-    ephemeral = noted | _data_frames(text.read_names - noted, connection, caller)
-    return Statement(
-        sql=text.sql,
-        dialect="duckdb",
-        namespace=namespaces.get(state.catalog, IN_MEMORY),
-        catalog=state.catalog,
-        schema=state.schema,
-        catalogs=catalogs,
-        ephemeral=tuple(sorted(ephemeral)),
-        directory=os.getcwd() if text.holds_paths else None,  # noqa: PTH109  # text, as the recording keeps it
+def _ephemeral(
+    text: Text, state: State, connection: Any, variables: Variables, others: Variables
+) -> tuple[str, ...]:
+    """Which names in a text are no tables of any database, but registered objects, temporary tables or data frames.
+
+    DuckDB looks for a data frame among the caller's variables when there is no table of that name.
+    """
+    return tuple(
+        sorted(
+            name
+            for name in text.read_names
+            if name.lower() in state.ephemeral
+            or (
+                _is_data_frame(variables.get(name, others.get(name)))
+                and not states.is_table(connection, name)
+            )
+        )
     )
 
 
-def _data_frames(names: Iterable[str], connection: Any, caller: FrameType) -> set[str]:
-    """Which names mean data frames in the caller's variables: DuckDB looks there when there is no such table."""
-    frames = {name for name in names if _is_data_frame(caller.f_locals.get(name, caller.f_globals.get(name)))}
-    return {name for name in frames if not states.is_table(connection, name)}
-
-
 def _is_data_frame(value: Any) -> bool:
-    return type(value).__module__.partition(".")[0] in FRAME_LIBRARIES
+    return value is not None and type(value).__module__.partition(".")[0] in FRAME_LIBRARIES

@@ -19,12 +19,10 @@ import attrs
 from openlineage_bridge_capture.drivers import attached, transactions
 from openlineage_bridge_capture.drivers.catalogs import MAX_ROWS, Questions, Row, guarded
 from openlineage_bridge_capture.drivers.duckdb_texts import Text
+from openlineage_bridge_capture.drivers.places import IN_MEMORY, Place
 from openlineage_bridge_capture.drivers.transactions import Transaction
 from openlineage_bridge_capture.recorder import Execution
 from openlineage_bridge_capture.recording import Catalog
-
-IN_MEMORY = "inmemory://"
-"""Namespace of what only this process can see (OpenLineage, "Naming")."""
 
 _USE = re.compile(r"(?:^|;)\s*use\s+([^;]+)", re.IGNORECASE)
 _SET_SCHEMA = re.compile(
@@ -53,9 +51,7 @@ class State:
     """What is known of one connection.
 
     Args:
-        catalog: Catalog of unqualified names.
-        schema: Schema of unqualified names.
-        catalogs: What is attached to it.
+        place: Where unqualified names are; what is attached to it are its catalogs.
         attachments: How many attachments there had been in this process when they were looked up.
         transaction: What its open transaction executed.
         ephemeral: Lower-case names that are no tables of any database.
@@ -63,9 +59,7 @@ class State:
         pending: Names that the open transaction may have defined.
     """
 
-    catalog: str
-    schema: str
-    catalogs: tuple[Catalog, ...]
+    place: Place
     attachments: int
     transaction: Transaction
     ephemeral: set[str] = attrs.field(factory=set)
@@ -75,9 +69,10 @@ class State:
     @property
     def may_ask(self) -> bool:
         """Whether its catalog holds tables that others can see, and none that DuckDB would have to fetch."""
-        mine = [catalog for catalog in self.catalogs if catalog.namespace.startswith("duckdb:///")]
-        local = [catalog for catalog in self.catalogs if catalog.namespace == IN_MEMORY]
-        return bool(mine) and len(mine) + len(local) == len(self.catalogs)
+        catalogs = self.place.catalogs
+        mine = [catalog for catalog in catalogs if catalog.namespace.startswith("duckdb:///")]
+        local = [catalog for catalog in catalogs if catalog.namespace == IN_MEMORY]
+        return bool(mine) and len(mine) + len(local) == len(catalogs)
 
 
 _states: WeakKeyDictionary[Any, State] = WeakKeyDictionary()
@@ -90,7 +85,8 @@ def of(connection: Any) -> State:
     if state is None:
         state = _states[connection] = _first_sight(connection)
     elif state.attachments != _attachments:
-        state.attachments, state.catalogs = _attachments, _catalogs(connection)
+        state.attachments = _attachments
+        state.place = _place(state.place.catalog, state.place.schema, _catalogs(connection))
     return state
 
 
@@ -102,7 +98,13 @@ def known(connection: Any) -> State | None:
 def _first_sight(connection: Any) -> State:
     with connection.cursor() as cursor:
         catalog, schema = cursor.execute("SELECT current_database(), current_schema()").fetchall()[0]
-    return State(catalog, schema, _catalogs(connection), _attachments, transactions.of(connection))
+    place = _place(catalog, schema, _catalogs(connection))
+    return State(place, _attachments, transactions.of(connection))
+
+
+def _place(catalog: str | None, schema: str | None, catalogs: tuple[Catalog, ...]) -> Place:
+    namespaces = {each.alias: each.namespace for each in catalogs}
+    return Place("duckdb", namespaces.get(catalog or "", IN_MEMORY), catalog, schema, catalogs)
 
 
 def _catalogs(connection: Any) -> tuple[Catalog, ...]:
@@ -123,12 +125,16 @@ def _catalog(alias: str, path: str | None, kind: str) -> Catalog:
     return Catalog(alias, f"duckdb://{path if '://' in path else os.path.abspath(path)}", name)  # noqa: PTH100  # no symlinks
 
 
-def catalogs_after_attaching(connection: Any, state: State) -> tuple[Catalog, ...]:
-    """Every catalog there was before or is now; other connections of the database look again too."""
+def place_while_attaching(connection: Any, state: State) -> Place:
+    """The place of a script that attaches or detaches: with every catalog there was before or is now.
+
+    Other connections of the database look again too.
+    """
     global _attachments  # noqa: PLW0603  # attaching is seen by every connection of the database
     _attachments += 1
-    before, now = state.catalogs, of(connection).catalogs
-    return tuple({catalog.alias: catalog for catalog in (*before, *now)}.values())
+    before, now = state.place, of(connection).place
+    catalogs = {catalog.alias: catalog for catalog in (*before.catalogs, *now.catalogs)}
+    return _place(now.catalog, now.schema, tuple(catalogs.values()))
 
 
 def is_table(connection: Any, name: str) -> bool:
@@ -159,8 +165,8 @@ def _ask(connection: Any, state: State, names: list[str]) -> None:
 
     def ask() -> None:
         with connection.cursor() as cursor:
-            found = cursor.execute(_COLUMNS, {"names": names, "schema": state.schema}).fetchall()
-        state.questions.record(_rows(found, state.catalogs))
+            found = cursor.execute(_COLUMNS, {"names": names, "schema": state.place.schema}).fetchall()
+        state.questions.record(_rows(found, state.place.catalogs))
 
     guarded("DuckDB", ask)
 
@@ -183,10 +189,11 @@ def follow(sql: str, state: State) -> None:
 
 def _use(parts: list[str], state: State) -> None:
     """``USE a.b`` names catalog and schema, ``USE a`` a catalog if there is one of that name, else a schema."""
-    known = {catalog.alias: catalog for catalog in state.catalogs}
+    catalogs = state.place.catalogs
+    known = {catalog.alias: catalog for catalog in catalogs}
     if len(parts) > 1:
-        state.catalog, state.schema = parts[0], parts[1]
+        state.place = _place(parts[0], parts[1], catalogs)
     elif parts and parts[0] in known:
-        state.catalog, state.schema = parts[0], known[parts[0]].schema
+        state.place = _place(parts[0], known[parts[0]].schema, catalogs)
     elif parts:
-        state.schema = parts[0]
+        state.place = _place(state.place.catalog, parts[0], catalogs)

@@ -41,6 +41,10 @@ class Text:
         names: What may name a table in it, in lower case.
         defines: Whether it may change what columns a table has.
         steps: What its statements mean to the transaction around them.
+        controls: Whether it begins or ends a transaction, or a part of one.
+        is_plain: Whether it moves data and nothing else: the connection is after it as it was before.
+        says_nothing: Whether it may be forgotten: it moves no data and changes nothing that the next statement depends on.
+        only_controls: Whether it does nothing but to begin and end transactions.
     """
 
     sql: str
@@ -52,16 +56,26 @@ class Text:
     names: frozenset[str]
     defines: bool
     steps: tuple[Step, ...]
+    controls: bool = attrs.field(init=False)
+    is_plain: bool = attrs.field(init=False)
+    says_nothing: bool = attrs.field(init=False)
+    only_controls: bool = attrs.field(init=False)
 
-    @property
-    def says_nothing(self) -> bool:
-        """Whether it may be forgotten: it moves no data and changes nothing that the next statement depends on."""
+    @controls.default
+    def _controls(self) -> bool:
+        return self.steps != transactions.ONE_OF_DATA
+
+    @is_plain.default
+    def _is_plain(self) -> bool:
+        return self.moves_data and not (self.changes_state or self.attaches or self.controls)
+
+    @says_nothing.default
+    def _says_nothing(self) -> bool:
         return not (self.moves_data or self.changes_state or self.controls)
 
-    @property
-    def controls(self) -> bool:
-        """Whether it begins or ends a transaction, or a part of one."""
-        return self.steps != transactions.ONE_OF_DATA
+    @only_controls.default
+    def _only_controls(self) -> bool:
+        return all(step.meaning != transactions.DATA for step in self.steps)
 
 
 @functools.lru_cache(maxsize=512)

@@ -6,6 +6,7 @@ the same table has the same name whichever way it is reached.
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -14,7 +15,8 @@ from urllib.parse import unquote
 
 import attrs
 
-from openlineage_bridge_capture.recording import Catalog
+from openlineage_bridge_capture.recorder import MAX_SQL_LENGTH
+from openlineage_bridge_capture.recording import Catalog, Statement
 
 IN_MEMORY = "inmemory://"
 """Namespace of what only this process can see (OpenLineage, "Naming")."""
@@ -27,7 +29,7 @@ _REDSHIFT_HOST = re.compile(
 _SNOWFLAKE_SUFFIXES = (".snowflakecomputing.com", ".snowflakecomputing.cn", ".privatelink", ".global")
 
 
-@attrs.frozen
+@attrs.frozen(cache_hash=True)
 class Place:
     """What a connection adds to a name to make it a dataset's.
 
@@ -44,6 +46,32 @@ class Place:
     catalog: str | None = None
     schema: str | None = None
     catalogs: tuple[Catalog, ...] = ()
+
+    def statement(self, sql: str, ephemeral: tuple[str, ...] = (), directory: str | None = None) -> Statement:
+        """A text that was executed here; the same object each time, which the recorder finds fastest.
+
+        Args:
+            sql: The text.
+            ephemeral: Names in it that are no tables of any database.
+            directory: Where relative paths in it start.
+        """
+        # One full of data is only going to be counted, and is not worth a place in the cache.
+        make = _statement if len(sql) <= MAX_SQL_LENGTH else _statement.__wrapped__
+        return make(self, sql, ephemeral, directory)
+
+
+@functools.lru_cache(maxsize=512)
+def _statement(place: Place, sql: str, ephemeral: tuple[str, ...], directory: str | None) -> Statement:
+    return Statement(
+        sql,
+        place.dialect,
+        place.namespace,
+        place.catalog,
+        place.schema,
+        place.catalogs,
+        ephemeral,
+        directory,
+    )
 
 
 class Url(Protocol):

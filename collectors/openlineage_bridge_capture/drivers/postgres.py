@@ -8,7 +8,7 @@ so that not even its failure (a ``statement_timeout``, a cancelled query) can ha
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -19,7 +19,6 @@ from openlineage_bridge_capture.drivers import catalogs, connections, places, te
 from openlineage_bridge_capture.drivers.places import Place
 from openlineage_bridge_capture.drivers.texts import Text
 from openlineage_bridge_capture.drivers.transactions import COMMIT, ROLLBACK, Step, Transaction
-from openlineage_bridge_capture.recording import Statement
 
 CURRENT_SCHEMA = "SELECT current_schema()"
 
@@ -28,6 +27,10 @@ DEFAULT_SCHEMA = "public"
 
 OLDEST = 90_000
 """The first version with a catalog and savepoints as they are used here; Redshift, which says 8.0, has no savepoints."""
+
+IDLE, ACTIVE, INSIDE, FAILED, UNKNOWN = range(5)
+"""libpq's ``PGTransactionStatusType``, as both drivers tell it. A question changes nothing when idle in autocommit or inside a
+transaction; otherwise it would open one."""
 
 SAVE = "SAVEPOINT openlineage_bridge"
 RELEASE = "RELEASE SAVEPOINT openlineage_bridge"
@@ -45,6 +48,38 @@ WHERE c.relname IN ({names}) AND c.relkind IN ('r', 'v', 'm', 'f', 'p')
 ORDER BY n.nspname, c.relname, a.attnum
 LIMIT {rows}
 """
+
+
+Rows = list[tuple[Any, ...]]
+"""The answer to a question."""
+
+
+@attrs.frozen
+class Question:
+    """What is asked on the user's connection.
+
+    Args:
+        sql: The question.
+        protected: Whether it stands behind a savepoint (``SAVE``), which is released when it is answered.
+    """
+
+    sql: str
+    protected: bool = False
+
+
+@attrs.frozen
+class Teller:
+    """What a driver tells of a connection without asking its server.
+
+    Args:
+        is_inside: Whether a transaction is open.
+        may_ask: Whether a question can be asked now, and changes nothing.
+        version: The server's.
+    """
+
+    is_inside: Callable[[Any], bool]
+    may_ask: Callable[[Any], bool]
+    version: Callable[[Any], int]
 
 
 @attrs.define(eq=False)
@@ -72,29 +107,23 @@ class State:
 
     def learn(self, schema: str | None) -> None:
         """Keep the server's answer."""
-        self.place = attrs.evolve(self.place, schema=schema)
+        if schema != self.place.schema:
+            self.place = attrs.evolve(self.place, schema=schema)
 
     def learn_columns(self, rows: Iterable[tuple[Any, ...]]) -> None:
-        """Keep the answer to ``question``."""
+        """Keep the answer to what ``about`` asks."""
         place = self.place
         self.questions.record(
             (place.namespace, f"{place.catalog}.{schema}.{table}", str(column), str(kind))
             for schema, table, column, kind in rows
         )
 
-    def record(self, text: Text) -> recorder.Execution | None:
-        """Hand a statement that succeeded to the recorder."""
+    def record(self, text: Text, run: recorder.RunKey | None) -> recorder.Execution | None:
+        """Hand a statement that succeeded to the recorder, for a run that is known or the current one."""
         place = self.place
-        return recorder.statement(
-            Statement(
-                text.sql,
-                place.dialect,
-                place.namespace,
-                place.catalog,
-                place.schema or DEFAULT_SCHEMA,
-                ephemeral=text.among(self.ephemeral),
-            )
-        )
+        if place.schema is None:
+            place = attrs.evolve(place, schema=DEFAULT_SCHEMA)
+        return recorder.statement(place.statement(text.sql, text.among(self.ephemeral)), run=run)
 
     def follow(
         self, text: Text, execution: recorder.Execution | None, *, outcome: str | None, inside: bool
@@ -112,7 +141,7 @@ class State:
             steps = (Step(ROLLBACK),)
         self.transaction.follow(steps, execution, autocommit=not inside)
 
-    def question(self, text: Text, execution: recorder.Execution | None, version: int) -> str | None:
+    def about(self, text: Text, execution: recorder.Execution | None, version: int) -> str | None:
         """What to ask the catalog after this execution; None when there is nothing to ask.
 
         Args:
@@ -133,8 +162,10 @@ _states: WeakKeyDictionary[Any, State] = WeakKeyDictionary()
 
 def state_of(connection: Any) -> State | None:
     """What is known of a connection; None for one of the orchestrator's own."""
-    if connections.is_hosts_own(connection):
-        return None
+    return None if connections.is_hosts_own(connection) else _state(connection)
+
+
+def _state(connection: Any) -> State:
     state = _states.get(connection)
     if state is None:
         info = connection.info
@@ -148,15 +179,69 @@ def known(connection: Any) -> State | None:
     return _states.get(connection)
 
 
-def noted(connection: Any, sql: str) -> tuple[State, Text] | None:
-    """Keep up with what a statement that succeeded changed; what it needs to be recorded, or to be followed."""
-    state = state_of(connection)
-    if state is None:
+def recording(cursor: Any, sql: str, teller: Teller) -> Generator[Question, Rows, None]:
+    """Record a statement that succeeded, and keep up with what it changed.
+
+    Gives what is to be asked meanwhile, and is sent the answer, or thrown the error that the server answered with.
+
+    Args:
+        cursor: The driver's, which executed it.
+        sql: Its text.
+        teller: The driver's.
+    """
+    connection, text, run = cursor.connection, texts.read(sql), None
+    if connections.is_hosts_own(connection):
+        return
+    if text.is_plain:
+        run = recorder.attributed_run()
+        if run is None:
+            return
+    state = _noted(connection, text)
+    if not (text.moves_data or text.controls):
+        return
+    if state.must_ask and recorder.current_run() is not None and teller.may_ask(connection):
+        ((schema,),) = yield Question(CURRENT_SCHEMA)
+        state.learn(schema)
+    execution = state.record(text, run) if text.moves_data else None
+    if execution is None and not text.controls:
+        return
+    inside = teller.is_inside(connection)
+    outcome = cursor.statusmessage if text.controls else None
+    state.follow(text, execution, outcome=outcome, inside=inside or state.transaction.is_open)
+    if catalogs.worth_asking(execution) and teller.may_ask(connection):
+        question = state.about(text, execution, teller.version(connection))
+        if question is not None:
+            yield from _asking(state, Question(question, protected=inside))
+
+
+def _noted(connection: Any, text: Text) -> State:
+    """The state of a connection after this text."""
+    state = _state(connection)
+    if text.moves_names:
+        state.moves = True
+    if text.temporary:
+        state.ephemeral |= text.temporary
+    return state
+
+
+def _asking(state: State, question: Question) -> Generator[Question, Rows, None]:
+    """Ask for columns; inside a transaction back to the savepoint should the server say no."""
+    try:
+        rows = yield question
+    except Exception:
+        catalogs.complain("PostgreSQL")
+        if question.protected:
+            yield Question(f"{UNDO}; {RELEASE}")
+        return
+    state.learn_columns(rows)
+
+
+def told(steps: Generator[Question, Rows, None], answer: Rows | Exception) -> Question | None:
+    """The next question of a ``recording``, after the answer to the one before; None when there is none."""
+    try:
+        return steps.throw(answer) if isinstance(answer, Exception) else steps.send(answer)
+    except StopIteration:
         return None
-    text = texts.read(sql)
-    state.moves = state.moves or text.moves_names
-    state.ephemeral |= text.temporary
-    return (state, text) if text.moves_data or text.controls else None
 
 
 def undo(connection: Any) -> None:

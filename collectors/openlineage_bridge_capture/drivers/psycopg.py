@@ -8,7 +8,6 @@ their commands; a version without it is followed through the text of statements 
 
 from __future__ import annotations
 
-import functools
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import (
     AbstractAsyncContextManager,
@@ -22,9 +21,9 @@ from types import ModuleType
 from typing import Any
 
 from openlineage_bridge_capture import recorder
-from openlineage_bridge_capture.drivers import catalogs, connections, postgres, transactions
-from openlineage_bridge_capture.drivers.postgres import CURRENT_SCHEMA
-from openlineage_bridge_capture.drivers.texts import Text
+from openlineage_bridge_capture.drivers import connections, postgres, transactions
+from openlineage_bridge_capture.drivers.postgres import Question, Rows
+from openlineage_bridge_capture.drivers.replacing import replace
 from openlineage_bridge_capture.drivers.transactions import COMMIT, ROLLBACK, Step
 
 METHODS = ("execute", "executemany")
@@ -32,11 +31,6 @@ METHODS = ("execute", "executemany")
 
 CURSORS = ("Cursor", "ServerCursor")
 ASYNC_CURSORS = ("AsyncCursor", "AsyncServerCursor")
-
-_MARK = "__openlineage_bridge__"
-_IDLE, _INSIDE, _UNKNOWN = 0, 2, 4
-"""libpq's ``PGTransactionStatusType``: a question changes nothing in the first two; when idle it would open a transaction,
-unless in autocommit. Read from ``pgconn``, because ``connection.info`` makes an object and an enumeration each time."""
 
 _NO_PIPELINE = 0
 """libpq's ``PQ_PIPELINE_OFF``."""
@@ -47,25 +41,17 @@ def instrument(module: ModuleType) -> None:
     for names, wrappers, plain in ((CURSORS, _SYNC, _execute), (ASYNC_CURSORS, _ASYNC, _async_execute)):
         for cursor in (getattr(module, name) for name in names):
             for method in METHODS:
-                _replace(cursor, method, plain)
+                replace(cursor, method, plain)
             for method, wrapper in wrappers.items():
-                _replace(cursor, method, wrapper)
+                replace(cursor, method, wrapper)
+            connections.mark_recording(cursor)
     for connection, wrapper in ((module.Connection, _close), (module.AsyncConnection, _async_close)):
-        _replace(connection, "close", wrapper)
+        replace(connection, "close", wrapper)
     base = next((each for each in module.Connection.__mro__ if "_exec_command" in vars(each)), None)
     if base is not None:
-        _replace(base, "_exec_command", _command)
+        replace(base, "_exec_command", _command)
     connections.mark_recording(module.Connection)
     connections.mark_recording(module.AsyncConnection)
-
-
-def _replace(owner: type, name: str, wrapper: Callable[[Any], Any]) -> None:
-    original = vars(owner).get(name)
-    if original is None or getattr(original, _MARK, False):
-        return
-    replacement = functools.wraps(original)(wrapper(original))
-    setattr(replacement, _MARK, True)
-    setattr(owner, name, replacement)
 
 
 def _execute(original: Callable[..., Any]) -> Callable[..., Any]:
@@ -199,7 +185,7 @@ def _failed(cursor: Any) -> None:
 
 
 def _undo_unless_open(connection: Any) -> None:
-    if connection.pgconn.transaction_status in {_IDLE, _UNKNOWN}:
+    if connection.pgconn.transaction_status in {postgres.IDLE, postgres.UNKNOWN}:
         postgres.undo(connection)
 
 
@@ -207,91 +193,61 @@ _SYNC: dict[str, Callable[[Any], Any]] = {"stream": _stream, "copy": _copy}
 _ASYNC: dict[str, Callable[[Any], Any]] = {"stream": _async_stream, "copy": _async_copy}
 
 
-def _noted(cursor: Any, query: Any) -> tuple[postgres.State, Text] | None:
-    """What is needed to record a statement that succeeded; None when it is not to be recorded."""
-    if not recorder.active():
-        return None
-    return postgres.noted(cursor.connection, _text(query, cursor.connection))
-
-
 def _record(cursor: Any, query: Any) -> None:
     """Record a statement that succeeded; whatever goes wrong here is ours, not the user's."""
+    if not recorder.active():
+        return
     try:
-        connection, found = cursor.connection, _noted(cursor, query)
-        if found is None:
-            return
-        state, text = found
-        if state.must_ask and _may_ask(connection):
-            with _plain(connection) as asking:
-                _unrecorded(asking.execute)(asking, CURRENT_SCHEMA)
-                state.learn(asking.fetchone()[0])
-        question = _followed(cursor, state, text)
-        if question is not None:
-            _ask(connection, state, question)
+        steps = postgres.recording(cursor, _text(query, cursor.connection), _TELLER)
+        question = next(steps, None)
+        while question is not None:
+            question = postgres.told(steps, _answer(cursor.connection, question))
     except Exception:
         connections.complain("psycopg")
 
 
 async def _record_async(cursor: Any, query: Any) -> None:
     """The same on an asynchronous connection, whose event loop is never blocked."""
+    if not recorder.active():
+        return
     try:
-        connection, found = cursor.connection, _noted(cursor, query)
-        if found is None:
-            return
-        state, text = found
-        if state.must_ask and _may_ask(connection):
-            async with _plain(connection) as asking:
-                await _unrecorded(asking.execute)(asking, CURRENT_SCHEMA)
-                state.learn((await asking.fetchone())[0])
-        question = _followed(cursor, state, text)
-        if question is not None:
-            await _ask_async(connection, state, question)
+        steps = postgres.recording(cursor, _text(query, cursor.connection), _TELLER)
+        question = next(steps, None)
+        while question is not None:
+            question = postgres.told(steps, await _answer_async(cursor.connection, question))
     except Exception:
         connections.complain("psycopg")
 
 
-def _followed(cursor: Any, state: postgres.State, text: Text) -> str | None:
-    """Record the statement and keep up with its transaction; what to ask the catalog about it."""
-    connection = cursor.connection
-    execution = state.record(text) if text.moves_data else None
-    inside = state.transaction.is_open or connection.pgconn.transaction_status == _INSIDE
-    state.follow(text, execution, outcome=cursor.statusmessage if text.controls else None, inside=inside)
-    if not (catalogs.worth_asking(execution) and _may_ask(connection)):
-        return None
-    return state.question(text, execution, connection.info.server_version)
-
-
-def _ask(connection: Any, state: postgres.State, question: str) -> None:
-    """Ask for columns; inside a transaction in one go with a savepoint, and back to it should anything go wrong."""
-    inside = connection.pgconn.transaction_status == _INSIDE
+def _answer(connection: Any, question: Question) -> Rows | Exception:
     with _plain(connection) as asking:
         try:
-            _unrecorded(asking.execute)(asking, _protected(question) if inside else question)
-            if inside:
-                asking.nextset()
-            state.learn_columns(asking.fetchall())
-        except Exception:
-            catalogs.complain("PostgreSQL")
-            if inside:
-                _unrecorded(asking.execute)(asking, f"{postgres.UNDO}; {postgres.RELEASE}")
+            _unrecorded(asking.execute)(asking, _all(question))
+        except Exception as error:
+            return error
+        return asking.fetchall() if _has_rows(asking) else []
 
 
-async def _ask_async(connection: Any, state: postgres.State, question: str) -> None:
-    inside = connection.pgconn.transaction_status == _INSIDE
+async def _answer_async(connection: Any, question: Question) -> Rows | Exception:
     async with _plain(connection) as asking:
         try:
-            await _unrecorded(asking.execute)(asking, _protected(question) if inside else question)
-            if inside:
-                asking.nextset()
-            state.learn_columns(await asking.fetchall())
-        except Exception:
-            catalogs.complain("PostgreSQL")
-            if inside:
-                await _unrecorded(asking.execute)(asking, f"{postgres.UNDO}; {postgres.RELEASE}")
+            await _unrecorded(asking.execute)(asking, _all(question))
+        except Exception as error:
+            return error
+        return await asking.fetchall() if _has_rows(asking) else []
 
 
-def _protected(question: str) -> str:
-    return f"{postgres.SAVE}; {question}; {postgres.RELEASE}"
+def _all(question: Question) -> str:
+    """What the server gets, in one go."""
+    return f"{postgres.SAVE}; {question.sql}; {postgres.RELEASE}" if question.protected else question.sql
+
+
+def _has_rows(asking: Any) -> bool:
+    """Whether any statement of a question gave rows; the cursor is at them then."""
+    while asking.description is None:
+        if not asking.nextset():
+            return False
+    return True
 
 
 def _text(query: Any, connection: Any) -> str:
@@ -305,11 +261,19 @@ def _text(query: Any, connection: Any) -> str:
     return "%s".join(query.strings)
 
 
+def _is_inside(connection: Any) -> bool:
+    # From ``pgconn``, because ``connection.info`` makes an object and an enumeration each time.
+    return bool(connection.pgconn.transaction_status == postgres.INSIDE)
+
+
 def _may_ask(connection: Any) -> bool:
     status = connection.pgconn.transaction_status
     if connection.pgconn.pipeline_status != _NO_PIPELINE:
         return False
-    return bool(status == _INSIDE or (status == _IDLE and connection.autocommit))
+    return bool(status == postgres.INSIDE or (status == postgres.IDLE and connection.autocommit))
+
+
+_TELLER = postgres.Teller(_is_inside, _may_ask, lambda connection: int(connection.info.server_version))
 
 
 def _plain(connection: Any) -> Any:

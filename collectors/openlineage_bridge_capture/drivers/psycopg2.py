@@ -16,8 +16,9 @@ from types import ModuleType
 from typing import Any
 
 from openlineage_bridge_capture import recorder
-from openlineage_bridge_capture.drivers import catalogs, connections, postgres, subclasses
-from openlineage_bridge_capture.drivers.postgres import CURRENT_SCHEMA
+from openlineage_bridge_capture.drivers import connections, postgres, subclasses
+from openlineage_bridge_capture.drivers.postgres import Question, Rows
+from openlineage_bridge_capture.drivers.replacing import is_replaced, replace
 
 METHODS = ("execute", "executemany", "copy_expert")
 """Methods of a cursor that take SQL."""
@@ -39,35 +40,33 @@ the fourth. What is prepared is taken for committed."""
 PASTING = ("execute_values", "execute_batch")
 """Functions of ``psycopg2.extras`` that execute texts of their own making."""
 
+_INSIDE = frozenset({postgres.ACTIVE, postgres.INSIDE, postgres.FAILED})
 _ROWS = re.compile(r"(\bvalues\s*)%s", re.IGNORECASE)
-_MARK = "__openlineage_bridge__"
 
 
 def instrument(module: Any) -> None:
     """Record what connections opened through ``connect`` of this module run; doing it again changes nothing."""
-    original = module.connect
-    if getattr(original, _MARK, False):
+    if is_replaced(module.connect):
         return
     plain = module.extensions.connection
     ours = _recording_connection(plain, module.extensions.cursor)
+    replace(module, "connect", functools.partial(_connecting, plain, ours))
 
-    @functools.wraps(original)
+
+def _connecting(plain: type, ours: type, original: Callable[..., Any]) -> Callable[..., Any]:
     def connect(dsn: Any = None, connection_factory: Any = None, *args: Any, **kwargs: Any) -> Any:
         factory = connection_factory or plain
         if subclasses.is_kind(factory, plain):
             connection_factory = subclasses.recording(factory, ours)
         return original(dsn, connection_factory, *args, **kwargs)
 
-    setattr(connect, _MARK, True)
-    module.connect = connect
+    return connect
 
 
 def instrument_extras(module: ModuleType) -> None:
     """Record what ``execute_values`` and ``execute_batch`` run as one statement each."""
     for name in PASTING:
-        original = getattr(module, name)
-        if not getattr(original, _MARK, False):
-            setattr(module, name, _pasting(original))
+        replace(module, name, _pasting)
 
 
 def _recording_connection(plain: type, plain_cursor: type) -> type:
@@ -99,7 +98,7 @@ def _ending(original: Callable[..., Any], *, stays: bool) -> Callable[..., Any]:
     @functools.wraps(original)
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
         # The server answers COMMIT after a failure with a rollback.
-        failed = self.get_transaction_status() == _extensions().TRANSACTION_STATUS_INERROR
+        failed = self.get_transaction_status() == postgres.FAILED
         try:
             result = original(self, *args, **kwargs)
         except Exception:
@@ -127,12 +126,7 @@ def _settle(connection: Any, *, stays: bool) -> None:
 
 
 def _is_inside(connection: Any) -> bool:
-    extensions = _extensions()
-    return connection.get_transaction_status() in {
-        extensions.TRANSACTION_STATUS_INTRANS,
-        extensions.TRANSACTION_STATUS_INERROR,
-        extensions.TRANSACTION_STATUS_ACTIVE,
-    }
+    return connection.get_transaction_status() in _INSIDE
 
 
 def _recording_cursor(plain: type) -> type:
@@ -143,6 +137,7 @@ def _recording_cursor(plain: type) -> type:
         setattr(RecordingCursor, name, _taking_sql(getattr(plain, name), plain))
     for name, sql in COPIES.items():
         setattr(RecordingCursor, name, _copying(getattr(plain, name), sql, plain))
+    connections.mark_recording(RecordingCursor)
     return RecordingCursor
 
 
@@ -173,7 +168,6 @@ def _copying(original: Callable[..., Any], sql: str, plain: type) -> Callable[..
 
 
 def _pasting(original: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
     def function(cur: Any, sql: Any, *args: Any, **kwargs: Any) -> Any:
         if not hasattr(cur, "openlineage_silent") or cur.openlineage_silent:
             return original(cur, sql, *args, **kwargs)
@@ -185,7 +179,6 @@ def _pasting(original: Callable[..., Any]) -> Callable[..., Any]:
         _record(cur, sql, _extensions().cursor, pasted=True)
         return result
 
-    setattr(function, _MARK, True)
     return function
 
 
@@ -199,42 +192,28 @@ def _record(cursor: Any, query: Any, plain: type, *, pasted: bool = False) -> No
 
 
 def _take(cursor: Any, query: Any, plain: type, *, pasted: bool) -> None:
-    connection = cursor.connection
     sql = _text(query, cursor)
     if pasted:
         # The one placeholder of execute_values stands for rows.
         sql = _ROWS.sub(r"\1(%s)", sql)
-    found = postgres.noted(connection, sql)
-    if found is None:
-        return
-    state, text = found
-    if state.must_ask and _may_ask(connection):
-        with plain(connection) as asking:
-            asking.execute(CURRENT_SCHEMA)
-            state.learn(asking.fetchone()[0])
-    execution = state.record(text) if text.moves_data else None
-    inside = state.transaction.is_open or _is_inside(connection)
-    state.follow(text, execution, outcome=cursor.statusmessage if text.controls else None, inside=inside)
-    if not (catalogs.worth_asking(execution) and _may_ask(connection)):
-        return
-    question = state.question(text, execution, connection.server_version)
-    if question is not None:
-        _ask(connection, state, question, plain)
+    steps = postgres.recording(cursor, sql, _TELLER)
+    question = next(steps, None)
+    while question is not None:
+        question = postgres.told(steps, _answer(cursor.connection, question, plain))
 
 
-def _ask(connection: Any, state: postgres.State, question: str, plain: type) -> None:
-    """Ask for columns; inside a transaction behind a savepoint, and back to it should anything go wrong."""
-    inside = _is_inside(connection)
+def _answer(connection: Any, question: Question, plain: type) -> Rows | Exception:
     with plain(connection) as asking:
         try:
-            asking.execute(f"{postgres.SAVE}; {question}" if inside else question)
-            state.learn_columns(asking.fetchall())
-        except Exception:
-            catalogs.complain("PostgreSQL")
-            if inside:
-                asking.execute(postgres.UNDO)
-        if inside:
-            asking.execute(postgres.RELEASE)
+            # Of several statements only the last one's result is kept.
+            asking.execute(f"{postgres.SAVE}; {question.sql}" if question.protected else question.sql)
+        except Exception as error:
+            return error
+        try:
+            return asking.fetchall() if asking.description else []
+        finally:
+            if question.protected:
+                asking.execute(postgres.RELEASE)
 
 
 def _text(query: Any, cursor: Any) -> str:
@@ -249,9 +228,10 @@ def _python_encoding(connection: Any) -> str:
 
 def _may_ask(connection: Any) -> bool:
     """Not on an asynchronous connection, and only where a question changes nothing."""
-    extensions = _extensions()
-    ready = (extensions.TRANSACTION_STATUS_IDLE, extensions.TRANSACTION_STATUS_INTRANS)
     if connection.async_:
         return False
-    status: int = connection.get_transaction_status()
-    return status in ready and (status == ready[1] or connection.autocommit)
+    status = connection.get_transaction_status()
+    return bool(status == postgres.INSIDE or (status == postgres.IDLE and connection.autocommit))
+
+
+_TELLER = postgres.Teller(_is_inside, _may_ask, lambda connection: int(connection.server_version))

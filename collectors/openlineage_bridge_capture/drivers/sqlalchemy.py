@@ -10,7 +10,6 @@ that costs money and time, and an unknown driver may open transactions or wait f
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable
 from types import ModuleType
@@ -20,6 +19,7 @@ from weakref import WeakKeyDictionary
 from openlineage_bridge_capture import recorder
 from openlineage_bridge_capture.drivers import connections, places, texts, transactions
 from openlineage_bridge_capture.drivers.places import Place
+from openlineage_bridge_capture.drivers.replacing import is_replaced, replacement
 from openlineage_bridge_capture.drivers.texts import Text
 from openlineage_bridge_capture.drivers.transactions import (
     COMMIT,
@@ -30,7 +30,6 @@ from openlineage_bridge_capture.drivers.transactions import (
     Step,
     Transaction,
 )
-from openlineage_bridge_capture.recording import Statement
 
 RECORDED_BELOW = frozenset({"duckdb"})
 """Backends whose wrapper hides the driver's connection, which is captured on its class."""
@@ -69,8 +68,6 @@ EVENTS = {
 
 _DEFINITION = re.compile(r"\s*(?:create|alter|drop|truncate|rename|undrop)\b", re.IGNORECASE)
 
-_MARK = "__openlineage_bridge__"
-
 _hosts: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
 """By dialect object, of which every engine has one and its option engines share it: whether it is the orchestrator's."""
 
@@ -84,21 +81,22 @@ def instrument(module: ModuleType) -> None:
     """Listen to every engine of this ``sqlalchemy`` module; doing it again changes nothing."""
     dialect = module.engine.Dialect
     original = vars(dialect)["engine_created"].__func__
-    if getattr(original, _MARK, False):
+    if is_replaced(original):
         return
-
     # The constructor of Engine must stay as it is: create_engine() reads its options from its code.
-    @functools.wraps(original)
-    def engine_created(cls: Any, engine: Any) -> None:
-        connections.guarded("SQLAlchemy", lambda: _remember_maker(engine.dialect))
-        original(cls, engine)
-
-    setattr(engine_created, _MARK, True)
-    dialect.engine_created = classmethod(engine_created)
+    dialect.engine_created = classmethod(replacement(original, _remembering))
     module.event.listen(module.engine.Engine, "engine_connect", _engine_connect)
     module.event.listen(module.engine.Engine, "after_cursor_execute", _after_cursor_execute)
     for event, meaning in EVENTS.items():
         module.event.listen(module.engine.Engine, event, _listener(meaning))
+
+
+def _remembering(original: Callable[..., None]) -> Callable[..., None]:
+    def engine_created(cls: Any, engine: Any) -> None:
+        connections.guarded("SQLAlchemy", lambda: _remember_maker(engine.dialect))
+        original(cls, engine)
+
+    return engine_created
 
 
 def _remember_maker(dialect: Any) -> None:
@@ -123,8 +121,8 @@ def _mark_hosts_own(connection: Any) -> None:
             connections.mark_hosts_own(driver)
 
 
-def _after_cursor_execute(connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-    if recorder.active():
+def _after_cursor_execute(connection: Any, cursor: Any, statement: str, *_rest: Any) -> None:
+    if recorder.active() and not connections.records_itself(cursor):
         connections.guarded("SQLAlchemy", lambda: _record(connection, statement))
 
 
@@ -135,11 +133,9 @@ def _record(connection: Any, sql: str) -> None:
     if connections.records_itself(_driver_connection(connection)):
         return
     text = texts.read(sql)
-    if text.moves_data:
-        place = _place(connection)
-        execution = recorder.statement(
-            Statement(text.sql, place.dialect, place.namespace, place.catalog, place.schema, place.catalogs)
-        )
+    run = recorder.attributed_run() if text.moves_data else None
+    if run is not None:
+        execution = recorder.statement(_place(connection).statement(sql), run=run)
         _follow(connection, text, execution)
 
 

@@ -13,7 +13,6 @@ statement whose failure made SQLite roll back takes the others with it.
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import re
@@ -28,11 +27,11 @@ import attrs
 from openlineage_bridge_capture import recorder
 from openlineage_bridge_capture.drivers import catalogs, connections, places, subclasses, texts, transactions
 from openlineage_bridge_capture.drivers.places import Place
+from openlineage_bridge_capture.drivers.replacing import replace
 from openlineage_bridge_capture.drivers.texts import Text
 from openlineage_bridge_capture.drivers.transactions import ROLLBACK, ROLLBACK_TO, Transaction
-from openlineage_bridge_capture.recording import Catalog, Statement
+from openlineage_bridge_capture.recording import Catalog
 
-_MARK = "__openlineage_bridge__"
 _FACTORY, _URI = 5, 7
 """Positions of these arguments of ``sqlite3.connect``."""
 
@@ -58,13 +57,9 @@ class State:
     ephemeral: set[str] = attrs.field(factory=set)
     questions: catalogs.Questions = attrs.field(factory=catalogs.Questions)
 
-    def statement(self, text: Text) -> Statement:
-        """This text as a statement of this connection."""
-        place = self.place
-        ephemeral = text.among(self.ephemeral)
-        return Statement(
-            text.sql, place.dialect, place.namespace, None, place.schema, place.catalogs, ephemeral
-        )
+    def record(self, text: Text, run: recorder.RunKey | None) -> recorder.Execution | None:
+        """Hand a statement that succeeded to the recorder."""
+        return recorder.statement(self.place.statement(text.sql, text.among(self.ephemeral)), run=run)
 
 
 class RecordingCursor(sqlite3.Cursor):
@@ -72,26 +67,21 @@ class RecordingCursor(sqlite3.Cursor):
 
     def execute(self, sql: str, *parameters: Any) -> RecordingCursor:
         """As ``sqlite3.Cursor.execute``."""
-        with _undoing_failures(self):
-            super().execute(sql, *parameters)
-        _record(self, sql, *parameters)
+        _run(self, super().execute, sql, *parameters)
         return self
 
     def executemany(self, sql: str, *parameters: Any) -> RecordingCursor:
         """As ``sqlite3.Cursor.executemany``."""
-        with _undoing_failures(self):
-            super().executemany(sql, *parameters)
-        _record(self, sql)
+        _run(self, super().executemany, sql, *parameters)
         return self
 
     def executescript(self, sql_script: str) -> RecordingCursor:
         """As ``sqlite3.Cursor.executescript``."""
-        with _undoing_failures(self):
-            super().executescript(sql_script)
-        _record(self, sql_script)
+        _run(self, super().executescript, sql_script)
         return self
 
 
+connections.mark_recording(RecordingCursor)
 _CURSOR = subclasses.recording(sqlite3.Cursor, RecordingCursor)
 
 
@@ -166,12 +156,10 @@ def instrument(module: Any) -> None:
     """Record what connections opened through ``sqlite3.connect`` run; doing it again changes nothing."""
     # The same function under two names, of which SQLAlchemy uses the second.
     for place in (module, module.dbapi2):
-        if not getattr(place.connect, _MARK, False):
-            place.connect = _recording(place.connect)
+        replace(place, "connect", _recording)
 
 
 def _recording(original: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(original)
     def connect(*args: Any, **kwargs: Any) -> Any:
         factory = kwargs.get("factory", args[_FACTORY] if len(args) > _FACTORY else sqlite3.Connection)
         if subclasses.is_kind(factory, sqlite3.Connection):
@@ -182,18 +170,21 @@ def _recording(original: Callable[..., Any]) -> Callable[..., Any]:
                 kwargs["factory"] = factory
         return original(*args, **kwargs)
 
-    setattr(connect, _MARK, True)
     return connect
 
 
-@contextmanager
-def _undoing_failures(cursor: sqlite3.Cursor) -> Iterator[None]:
-    """A failure that SQLite answers with a rollback (``ON CONFLICT ROLLBACK``, a full disk) undoes the whole transaction."""
+def _run(cursor: sqlite3.Cursor, method: Callable[..., Any], sql: str, *parameters: Any) -> None:
+    """Execute a text and record it.
+
+    A failure that SQLite answers with a rollback (``ON CONFLICT ROLLBACK``, a full disk) undoes the whole transaction.
+    """
     try:
-        yield
+        method(sql, *parameters)
     except sqlite3.Error:
         _ended(cursor.connection, committed=False)
         raise
+    if recorder.active():
+        connections.guarded("sqlite3", lambda: _record(cursor.connection, sql, *parameters))
 
 
 def _state(connection: Any) -> State | None:
@@ -221,22 +212,22 @@ def _closed(connection: Any) -> None:
         state.transaction.roll_back()
 
 
-def _record(cursor: sqlite3.Cursor, sql: str, parameters: Any = ()) -> None:
-    if recorder.active():
-        connections.guarded("sqlite3", lambda: _statement(cursor.connection, sql, parameters))
-
-
-def _statement(connection: sqlite3.Connection, sql: str, parameters: Any) -> None:
+def _record(connection: sqlite3.Connection, sql: str, parameters: Any = ()) -> None:
     state = _state(connection)
     if state is None or connections.is_hosts_own(connection):
         return
-    text = texts.read(sql)
+    text, run = texts.read(sql), None
+    if text.is_plain and not state.transaction.holds_anything:
+        run = recorder.attributed_run()
+        if run is None:
+            return
     if text.attaches:
         _attach(state, sql, parameters)
-    execution = recorder.statement(state.statement(text)) if text.moves_data else None
-    state.ephemeral |= text.temporary
+    execution = state.record(text, run) if text.moves_data else None
+    if text.temporary:
+        state.ephemeral |= text.temporary
     _follow(connection, state, text, execution)
-    if execution is not None:
+    if execution is not None and execution.first:
         _look_up(connection, state, text, execution)
     if text.attaches:
         _detach(state, sql)
@@ -249,7 +240,7 @@ def _follow(
     if connection.in_transaction:
         # Neither BEGIN nor an implicit one can be nested: what is open now was open or has just begun.
         state.transaction.follow(text.steps, execution, autocommit=False)
-    elif any(step.meaning in {ROLLBACK, ROLLBACK_TO} for step in text.steps):
+    elif text.controls and any(step.meaning in {ROLLBACK, ROLLBACK_TO} for step in text.steps):
         state.transaction.follow(text.steps, execution)
     else:
         state.transaction.commit()

@@ -49,6 +49,8 @@ class Text:
         names: What may name a table in it, as written and in lower case.
         defines: Whether it may change what columns a table has.
         steps: What its statements mean to the transaction around them.
+        controls: Whether it begins or ends a transaction, or a part of one.
+        is_plain: Whether it moves data and nothing else: the connection is after it as it was before.
     """
 
     sql: str
@@ -60,11 +62,17 @@ class Text:
     names: frozenset[str]
     defines: bool
     steps: tuple[Step, ...]
+    controls: bool = attrs.field(init=False)
+    is_plain: bool = attrs.field(init=False)
 
-    @property
-    def controls(self) -> bool:
-        """Whether it begins or ends a transaction, or a part of one."""
+    @controls.default
+    def _controls(self) -> bool:
         return self.steps != transactions.ONE_OF_DATA
+
+    @is_plain.default
+    def _is_plain(self) -> bool:
+        changes = self.temporary or self.moves_names or self.attaches or self.controls
+        return self.moves_data and not changes
 
     def among(self, names: set[str]) -> tuple[str, ...]:
         """Which of these names the text mentions."""

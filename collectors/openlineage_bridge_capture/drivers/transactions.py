@@ -96,8 +96,9 @@ class _Part:
     executions: dict[int, tuple[Execution, int]] = attrs.field(factory=dict)
 
     def add(self, execution: Execution, times: int = 1) -> None:
-        _, before = self.executions.get(execution.subject, (execution, 0))
-        self.executions[execution.subject] = execution, before + times
+        subject = execution.subject
+        _, before = self.executions.get(subject, (execution, 0))
+        self.executions[subject] = execution, before + times
 
     def take(self, other: _Part) -> None:
         for execution, times in other.executions.values():
@@ -118,8 +119,8 @@ class Transaction:
 
     @property
     def holds_anything(self) -> bool:
-        """Whether something was executed that may still be rolled back."""
-        return any(part.executions for part in self._parts)
+        """Whether something was executed that may still be rolled back, or a savepoint is set."""
+        return len(self._parts) > 1 or bool(self._parts[0].executions)
 
     def begin(self) -> None:
         """A transaction starts; what an earlier one executed, whose end was not seen, stays as it is."""
@@ -134,7 +135,8 @@ class Transaction:
     def commit(self) -> None:
         """All that was executed is there to stay."""
         self.is_open = False
-        self._parts = [_Part()]
+        if self.holds_anything:
+            self._parts = [_Part()]
 
     def roll_back(self) -> None:
         """All that was executed wrote nothing."""
