@@ -4,8 +4,12 @@ The caller hands over a function that builds the event; building (which parses S
 or sending where nothing is spooled, happen on the thread. Handing over never blocks, never raises and drops (counted, said
 once) when the queue is full.
 
-What dies with a process that is killed is therefore what was handed over and not built yet: the events of some milliseconds,
-or of the half second that the client's modules take to be imported for the process's first. From then on the spool has it.
+Python runs one thread at a time, so what the thread does the user's threads wait for, and each time that it wakes up costs
+them more than an event does. So the first event after a pause is dealt with at once and then the thread rests; what comes
+meanwhile is built and written together.
+
+What dies with a process that is killed is therefore what was handed over in the last ``REST`` seconds, and before the process's
+first event during the half second that the client's modules take to be imported. From then on the spool has it.
 
 Life cycle: the thread starts with the first event, is a daemon, and ends with ``close``; after a fork the child begins
 with an empty queue and no thread, because what was queued before is the parent's to send. At exit everything is bounded
@@ -15,6 +19,7 @@ by ``EXIT_TIMEOUT`` in all, and no thread is started there.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import multiprocessing
 import multiprocessing.util
@@ -23,12 +28,15 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 
 from openlineage.client.client import OpenLineageClient
 
 from openlineage_bridge_capture import log
 from openlineage_bridge_capture.client import Event, NotConfiguredError, background_client, spool_of
+from openlineage_bridge_capture.emitter_client import hasten
+from openlineage_bridge_capture.spool.gathering import Gathering
+from openlineage_bridge_capture.spool.transport import close_all
 
 __all__ = ["Emitter", "Event", "emitter"]
 
@@ -37,6 +45,12 @@ CAPACITY = 10_000
 
 EXIT_TIMEOUT = 2.0
 """Seconds that the end of the process waits for the events on the way, in all."""
+
+REST = 0.1
+"""Seconds between two bursts, unless somebody waits for the events or ``BURST`` of them have come."""
+
+BURST = 200
+"""Events that are built and written together at most."""
 
 THREAD_NAME = "openlineage-emitter"
 
@@ -74,9 +88,13 @@ class Emitter:
     def _start_afresh(self) -> None:
         # SimpleQueue.put neither blocks nor deadlocks when a signal handler or a finaliser calls it (Python's manual).
         self._queue: SimpleQueue[Build | _Marker] = SimpleQueue()
+        self._hurry: SimpleQueue[None] = SimpleQueue()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._unfinished = 0
+        self._markers = 0
         self._client: OpenLineageClient | None = None
+        self._spool: Gathering | None = None
         self._circuit_open = False
         self.sent = 0
         self.dropped = 0
@@ -85,10 +103,13 @@ class Emitter:
     def emit(self, build: Build) -> None:
         """Hand over an event to be built and sent in the background; order is kept."""
         try:
-            if self._queue.qsize() >= self._capacity:
+            waiting = self._queue.qsize()
+            if waiting >= self._capacity:
                 self._drop()
                 return
             self._queue.put(build)
+            if waiting == BURST:
+                self._hurry.put(None)
             self._ensure_thread()
         except Exception:
             self.dropped += 1
@@ -113,8 +134,7 @@ class Emitter:
         return self._wait_for(_Marker(), timeout) and self._flush_spool(until)
 
     def _flush_spool(self, until: float) -> bool:
-        client = self._client
-        spool = spool_of(client) if client is not None else None
+        spool = self._spool
         return spool is None or spool.flush(max(0.0, until - time.monotonic()))
 
     def close(self, timeout: float = EXIT_TIMEOUT) -> bool:
@@ -127,7 +147,7 @@ class Emitter:
             return self._queue.empty()
         marker = _Marker(close_by=time.monotonic() + timeout)
         if self._circuit_open:
-            self._queue.put(marker)
+            self._put(marker)
             return False
         return self._wait_for(marker, timeout) and marker.delivered
 
@@ -135,8 +155,19 @@ class Emitter:
         thread = self._thread
         return thread is not None and thread.is_alive()
 
-    def _wait_for(self, marker: _Marker, timeout: float) -> bool:
+    @property
+    def waiting(self) -> int:
+        """Events, about, that were handed over and are neither kept nor sent nor given up yet."""
+        gathered = self._spool.left if self._spool is not None else 0
+        return max(0, gathered + self._unfinished + self._queue.qsize() - self._markers)
+
+    def _put(self, marker: _Marker) -> None:
+        self._markers += 1
         self._queue.put(marker)
+        self._hurry.put(None)
+
+    def _wait_for(self, marker: _Marker, timeout: float) -> bool:
+        self._put(marker)
         if marker.reached.wait(timeout):
             return True
         self._circuit_open = True
@@ -175,20 +206,48 @@ class Emitter:
             multiprocessing.util.Finalize(None, self.close, exitpriority=10)
 
     def _work(self) -> None:
-        queue = self._queue
         while True:
-            work = queue.get()
-            if not isinstance(work, _Marker):
-                self._build_and_send(work)
-                continue
-            ends = False
-            if work.close_by is not None:
-                # A little earlier than the one who waits gives up.
-                work.delivered = self._disconnect(max(0.0, 0.9 * (work.close_by - time.monotonic())))
-                ends = self._may_end()
-            work.reached.set()
-            if ends:
+            builds, marker = self._next_burst()
+            self._unfinished = len(builds)
+            for build in builds:
+                self._build_and_send(build)
+                self._unfinished -= 1
+            self._write()
+            if marker is None:
+                self._rest(builds)
+            elif self._reach(marker):
                 return
+
+    def _next_burst(self) -> tuple[list[Build], _Marker | None]:
+        """Wait for work and take all there is, up to a marker."""
+        builds: list[Build] = []
+        work = self._queue.get()
+        with contextlib.suppress(Empty):
+            while not isinstance(work, _Marker):
+                builds.append(work)
+                if len(builds) == BURST:
+                    break
+                work = self._queue.get_nowait()
+            else:
+                return builds, work
+        return builds, None
+
+    def _rest(self, done: list[Build]) -> None:
+        """Let events come together. A hurry of a moment ago ends it at once, which does no harm."""
+        if len(done) < BURST:
+            with contextlib.suppress(Empty):
+                self._hurry.get(timeout=REST)
+
+    def _reach(self, marker: _Marker) -> bool:
+        """Do what a marker asks for; whether the thread is to end."""
+        self._markers -= 1
+        ends = False
+        if marker.close_by is not None:
+            # A little earlier than the one who waits gives up.
+            marker.delivered = self._disconnect(max(0.0, 0.9 * (marker.close_by - time.monotonic())))
+            ends = self._may_end()
+        marker.reached.set()
+        return ends
 
     def _may_end(self) -> bool:
         """Whether this thread may end; what is handed over while it decides starts the next thread."""
@@ -213,22 +272,44 @@ class Emitter:
 
     def _send(self, event: Event) -> None:
         try:
-            if self._client is None:
-                self._client = self._connect()
-            self._client.emit(event)
+            client = self._client or self._connected()
+            client.emit(event)
         except NotConfiguredError:
             self.dropped += 1
             log.once(logging.INFO, "No OpenLineage backend is configured; events are dropped")
         except Exception as error:
-            self.failed += 1
-            log.once(logging.WARNING, "Could not send an OpenLineage event; it is lost: %s", error)
-            log.logger.debug("The event that was lost", exc_info=True)
+            self._lose(error)
         else:
-            self.sent += 1
+            if self._spool is None:
+                self._count(1)
+
+    def _connected(self) -> OpenLineageClient:
+        client = hasten(self._connect())
+        if (spool := spool_of(client)) is not None:
+            client.transport = self._spool = Gathering(spool)
+        self._client = client
+        return client
+
+    def _write(self) -> None:
+        """Write what the spool's stand-in gathered; what is not spooled was sent already."""
+        if self._spool is not None:
+            kept, errors = self._spool.write()
+            self._count(kept)
+            for error in errors:
+                self._lose(error)
+
+    def _count(self, sent: int) -> None:
+        if sent:
+            self.sent += sent
             self._circuit_open = False
 
+    def _lose(self, error: Exception) -> None:
+        self.failed += 1
+        log.once(logging.WARNING, "Could not send an OpenLineage event; it is lost: %s", error)
+        log.logger.debug("The event that was lost", exc_info=error)
+
     def _disconnect(self, timeout: float) -> bool:
-        client, self._client = self._client, None
+        client, self._client, self._spool = self._client, None, None
         try:
             return client is None or client.close(timeout) is not False
         except Exception:
@@ -249,9 +330,23 @@ def emitter() -> Emitter:
             if _the_emitter is None:
                 created = Emitter()
                 # After the spool, which registered when it was imported: so this one comes first at exit.
-                atexit.register(created.close)
+                atexit.register(_close_at_exit, created)
                 _the_emitter = created
     return _the_emitter
+
+
+def _close_at_exit(ending: Emitter) -> None:
+    """Within ``EXIT_TIMEOUT`` in all, whatever of us is stuck; what is lost with the process is said."""
+    until = time.monotonic() + EXIT_TIMEOUT
+    done = ending.close(EXIT_TIMEOUT)
+    # Where the emitter's thread did not come to it, now or when a flow ended, all the time there is has been spent. What is
+    # in the spool is sent by a later process.
+    close_all(max(0.0, until - time.monotonic()) if done else 0.0)
+    if lost := ending.waiting:
+        log.logger.warning(
+            "%d OpenLineage events are lost: they could be neither kept on the disk nor sent before the process ended",
+            lost,
+        )
 
 
 def _start_afresh_in_child() -> None:

@@ -256,7 +256,9 @@ def take(run: RunKey) -> Recording:
     """What the run did, and forget it: called once, when the run ends. A local file that it wrote and removed is no output."""
     with _lock:
         tape = _tapes.pop(run, None)
-    recording = tape.recording() if tape else Recording()
+    if tape is None:
+        return Recording()
+    recording = tape.recording()
     return attrs.evolve(recording, writes=tuple(filter(_still_there, recording.writes)))
 
 

@@ -35,6 +35,7 @@ from openlineage_bridge_prefect.identity import (
 )
 from openlineage_bridge_prefect.snapshots import Snapshot
 from openlineage_bridge_prefect.transitions import TERMINAL, EventType
+from openlineage_bridge_prefect.unchecked import unchecked
 
 SOURCE_KEY = "OPENLINEAGE_BRIDGE_SOURCE_CODE"
 """Switch: the source code of flows and tasks is sent too (job facet ``sourceCode``); off unless it is ``true``."""
@@ -56,17 +57,20 @@ def build(snapshot: Snapshot) -> list[RunEvent]:
 
 
 def _event(snapshot: Snapshot, event_type: EventType, io: Description) -> RunEvent:
-    run = Run(runId=str(snapshot.run.run_id), facets={**_run_facets(snapshot, event_type), **io.run_facets})
-    job = Job(
-        namespace=namespace(),
-        name=snapshot.run.job_name,
-        facets={**_job_facets(snapshot, event_type), **io.job_facets},
-    )
-    return RunEvent(
+    return unchecked(
+        RunEvent,
         eventType=RunState[event_type],
         eventTime=snapshot.time.isoformat(),
-        run=run,
-        job=job,
+        run=unchecked(
+            Run,
+            runId=str(snapshot.run.run_id),
+            facets={**_run_facets(snapshot, event_type), **io.run_facets},
+        ),
+        job=Job(
+            namespace=namespace(),
+            name=snapshot.run.job_name,
+            facets={**_job_facets(snapshot, event_type), **io.job_facets},
+        ),
         inputs=io.inputs,
         outputs=io.outputs,
         producer=PRODUCER,
@@ -157,11 +161,11 @@ def ancestors(run: runs.Run) -> tuple[RunReference | None, RunReference | None]:
     top = direct
     while (above := lookups.parent(top)) is not None:
         top = above
-    return _reference(direct), environment_root() or _reference(top)
-
-
-def _reference(run: runs.Run) -> RunReference:
-    return RunReference(str(run.run_id), namespace(), run.job_name)
+    space = namespace()
+    nearest = RunReference(str(direct.run_id), space, direct.job_name)
+    if root := environment_root():
+        return nearest, root
+    return nearest, nearest if top is direct else RunReference(str(top.run_id), space, top.job_name)
 
 
 def remember(run: runs.Run) -> None:
@@ -186,6 +190,8 @@ def _io(snapshot: Snapshot) -> Description:
 
 def _with_named(recording: Recording, created: tuple[artifacts.Artifact, ...]) -> Recording:
     """The recording, with the datasets that artifacts name."""
+    if not created:
+        return recording
     read, wrote = (artifacts.datasets(created, marker) for marker in (artifacts.INPUT, artifacts.OUTPUT))
     if not read and not wrote:
         return recording

@@ -5,10 +5,13 @@ The options are the process's alone; a watcher knows the labels.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
+from openlineage_bridge_capture.spool.encoding import fixed
 from openlineage_bridge_prefect import parameters
 from openlineage_bridge_prefect.identity import PRODUCER
 from openlineage_bridge_prefect.own_facets import ExecutionFacet
@@ -44,11 +47,28 @@ MAX_LABELS = 50
 """Labels that are told."""
 
 
+_unlabelled: WeakKeyDictionary[Any, ExecutionFacet | None] = WeakKeyDictionary()
+"""Flow or task → what runs of it say that have no labels, which is the same for all of them."""
+
+
 def facet(snapshot: Snapshot) -> ExecutionFacet | None:
     """The ``prefect_execution`` facet of a run that starts; None when there is nothing to say."""
-    labels = snapshot.labels
+    definition = snapshot.definition
+    if snapshot.labels or definition is None:
+        return _facet(definition, snapshot.labels)
+    try:
+        return _unlabelled[definition]
+    except (KeyError, TypeError):
+        found = _facet(definition, {})
+    # Not of a user's own kind of task that cannot be remembered.
+    with contextlib.suppress(TypeError):
+        _unlabelled[definition] = fixed(found) if found is not None else None
+    return found
+
+
+def _facet(definition: Any, labels: Mapping[str, Any]) -> ExecutionFacet | None:
     said = {
-        **(_options(snapshot.definition) if snapshot.definition is not None else {}),
+        **(_options(definition) if definition is not None else {}),
         "workerName": labels.get("prefect.worker.name"),
         "workerType": labels.get("prefect.worker.type"),
         "traceId": trace_id(labels.get(TRACEPARENT_LABEL)),

@@ -1,6 +1,7 @@
 """The run, job and dataset facets of this collector's events.
 
-One facet of the specification wherever one fits; ``own_facets`` has those for what none carries.
+One facet of the specification wherever one fits; ``own_facets`` has those for what none carries. What many events say alike
+is made once and never changed; not so the tags, which the client adds to.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import functools
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from types import ModuleType
 from typing import Any
 from uuid import UUID
 
@@ -31,12 +33,14 @@ from openlineage.client.facet_v2 import (
     tags_run,
 )
 
+from openlineage_bridge_capture.spool.encoding import fixed
 from openlineage_bridge_prefect import artifacts, assets, parameters
 from openlineage_bridge_prefect.artifacts import Artifact
 from openlineage_bridge_prefect.identity import PRODUCER, VERSION, RunReference
 from openlineage_bridge_prefect.own_facets import ArtifactsFacet, AssetFacet, FlowRunFacet, TaskRunFacet
 from openlineage_bridge_prefect.runs import Kind
 from openlineage_bridge_prefect.snapshots import Failure, Snapshot
+from openlineage_bridge_prefect.unchecked import unchecked
 
 OWNER_TAG = "owner:"
 """What a tag begins with that names an owner."""
@@ -44,15 +48,24 @@ OWNER_TAG = "owner:"
 PAGES: dict[Kind, str] = {"FLOW": "flow-run", "TASK": "task-run"}
 """Kind of run → what Prefect calls it in links."""
 
+ALIKE = 1_000
+"""Facets of a kind that are kept for the events to come."""
+
+_NOBODY = str(UUID(int=0))
+
+_links: dict[str, tuple[Any, tuple[str, str] | None]] = {}
+"""Kind of page → Prefect's settings, and what comes before and after the id in the link to one, if there are any."""
+
 
 def host(snapshot: Snapshot) -> dict[str, RunFacet]:
     """The custom facet of the run, and the engine that ran it, where that is known."""
     version = snapshot.engine_version or _own_engine_version()
     engine = {"processing_engine": _engine(version)} if version else {}
     if snapshot.run.kind == "FLOW":
-        flow_run = FlowRunFacet(flowRunId=str(snapshot.run.id), **_host_fields(snapshot))
+        flow_run = unchecked(FlowRunFacet, flowRunId=str(snapshot.run.id), **_host_fields(snapshot))
         return {"prefect_flowRun": flow_run, **engine}
-    task_run = TaskRunFacet(
+    task_run = unchecked(
+        TaskRunFacet,
         taskRunId=str(snapshot.run.id),
         cacheHit=snapshot.state[1] == "Cached" if snapshot.state[0] == "COMPLETED" else None,
         materializedBy=snapshot.asset_use.tool if snapshot.asset_use else None,
@@ -71,7 +84,7 @@ def _host_fields(snapshot: Snapshot) -> dict[str, Any]:
         "stateName": state_name,
         "stateMessage": parameters.without_passwords(state_message) if state_message else None,
         "url": page(snapshot),
-        "producer": PRODUCER,
+        "_producer": PRODUCER,
     }
 
 
@@ -91,36 +104,54 @@ def deployment_page(snapshot: Snapshot, deployment_id: str) -> str | None:
 
 
 def _url(kind: str, run_id: UUID) -> str | None:
-    urls = sys.modules.get("prefect.utilities.urls")
-    return urls.url_for(kind, obj_id=run_id) if urls is not None else None
+    urls, prefect = sys.modules.get("prefect.utilities.urls"), sys.modules.get("prefect.settings")
+    if urls is None or prefect is None:
+        return None
+    settings, link = _links.get(kind, (None, None))
+    current = prefect.get_current_settings()
+    if settings is not current:
+        before, found, after = (urls.url_for(kind, obj_id=_NOBODY) or "").partition(_NOBODY)
+        link = (before, after) if found else None
+        _links[kind] = current, link
+    return f"{link[0]}{run_id}{link[1]}" if link else None
 
 
 def _own_engine_version() -> str | None:
     """The version of Prefect in this process; None in one that observes from outside."""
-    prefect = sys.modules.get("prefect")
-    return str(getattr(prefect, "__version__", "unknown")) if prefect is not None else None
+    return _version_of(prefect) if (prefect := sys.modules.get("prefect")) is not None else None
+
+
+@functools.cache
+def _version_of(prefect: ModuleType) -> str:
+    # Asked once: it takes Prefect's module some time to say.
+    return str(getattr(prefect, "__version__", "unknown"))
 
 
 @functools.cache
 def _engine(version: str) -> RunFacet:
-    return processing_engine_run.ProcessingEngineRunFacet(
-        version=version,
-        name="Prefect",
-        openlineageAdapterVersion=VERSION,
-        producer=PRODUCER,
+    return fixed(
+        processing_engine_run.ProcessingEngineRunFacet(
+            version=version,
+            name="Prefect",
+            openlineageAdapterVersion=VERSION,
+            producer=PRODUCER,
+        )
     )
 
 
+@functools.lru_cache(maxsize=ALIKE)
 def parent(direct: RunReference, root: RunReference) -> RunFacet:
     """The run that encloses this one, and the top of the chain."""
-    return parent_run.ParentRunFacet(
-        run=parent_run.Run(runId=direct.run_id),
-        job=parent_run.Job(namespace=direct.namespace, name=direct.name),
-        root=parent_run.Root(
-            run=parent_run.RootRun(runId=root.run_id),
-            job=parent_run.RootJob(namespace=root.namespace, name=root.name),
-        ),
-        producer=PRODUCER,
+    return fixed(
+        parent_run.ParentRunFacet(
+            run=parent_run.Run(runId=direct.run_id),
+            job=parent_run.Job(namespace=direct.namespace, name=direct.name),
+            root=parent_run.Root(
+                run=parent_run.RootRun(runId=root.run_id),
+                job=parent_run.RootJob(namespace=root.namespace, name=root.name),
+            ),
+            producer=PRODUCER,
+        )
     )
 
 
@@ -207,20 +238,23 @@ def job_dependencies(upstream: list[RunReference]) -> RunFacet:
 @functools.cache
 def job_type(kind: Kind) -> JobFacet:
     """What kind of job this is."""
-    return job_type_job.JobTypeJobFacet(
-        processingType="BATCH",
-        integration="PREFECT",
-        jobType=kind,
-        emissionPattern=job_type_job.EmissionPattern(
-            eventTrigger="EVENT_BASED", eventContentMode="ACCUMULATIVE"
-        ),
-        producer=PRODUCER,
+    return fixed(
+        job_type_job.JobTypeJobFacet(
+            processingType="BATCH",
+            integration="PREFECT",
+            jobType=kind,
+            emissionPattern=job_type_job.EmissionPattern(
+                eventTrigger="EVENT_BASED", eventContentMode="ACCUMULATIVE"
+            ),
+            producer=PRODUCER,
+        )
     )
 
 
+@functools.lru_cache(maxsize=ALIKE)
 def documentation(text: str) -> JobFacet:
     """The description of a flow or task: its ``description``, or its docstring."""
-    return documentation_job.DocumentationJobFacet(description=text, producer=PRODUCER)
+    return fixed(documentation_job.DocumentationJobFacet(description=text, producer=PRODUCER))
 
 
 def asset(value: Any, metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 
     from openlineage_bridge_prefect.snapshots import Snapshot
 
-FLUSH_SECONDS = 2.0
-"""The longest that the end of an outermost run waits for its events to leave; once per outage (circuit breaker)."""
+FLUSH_SECONDS = 1.5
+"""The longest that the end of an outermost run waits for its events to leave; once per outage (circuit breaker).
+
+With what the end of the process needs after that, a backend in trouble costs a process two seconds.
+"""
 
 UNDRIVEN = frozenset({"CRASHED", "CANCELLED", "FAILED"})
 """State types that a runner, a worker or the command line sets on a run whose own engine could not."""
@@ -59,8 +62,11 @@ def signalled(engine: Any, run: Run | None, signal: BaseException) -> None:
         after(engine, run, state)
 
 
-def settle(run: Run | None) -> None:
+def settle(run: Run | None, state: Any) -> None:
     """Wait, within a bound, for the events of an outermost run that ended: the process may be gone a moment later.
+
+    Nor may there be a later moment for any run that crashed: on SIGTERM, Prefect before 3.8.8 ends the process as soon as
+    the innermost run is told to have crashed.
 
     In the spool they are safe before they are delivered: what this process does not deliver, the next one does.
 
@@ -68,7 +74,7 @@ def settle(run: Run | None) -> None:
     flush at exit catches what it leaves.
     """
     try:
-        if run is not None and run.finished and run.outermost:
+        if run is not None and run.finished and (run.outermost or state.type.value == "CRASHED"):
             emitter().flush(FLUSH_SECONDS)
     except Exception:
         _give_up()
@@ -97,6 +103,8 @@ def _paused(run: Run | None, run_id: UUID, state: Any) -> None:
         emitter().emit(functools.partial(_build_undriven, run_id, state))
     elif state.id != run.state_id:
         run.state_id = state.id
+        run.run_count += run.paused
+        run.paused = True
         types = event_types("PAUSED", started=run.started, finished=run.finished)
         if types:
             emitter().emit(functools.partial(_build, snapshots.of_flow_run(flow.flow_run, run, state, types)))
@@ -107,8 +115,9 @@ def _transition(engine: Any, run: Run, state: Any) -> None:
         return
     run.state_id = state.id
     state_type = state.type.value
-    if state_type == "RUNNING":
+    if state_type == "RUNNING" or (run.paused and _was_resumed(state)):
         run.run_count += 1
+    run.paused = False
     types = event_types(state_type, started=run.started, finished=run.finished)
     if not types:
         return
@@ -116,6 +125,14 @@ def _transition(engine: Any, run: Run, state: Any) -> None:
     run.finished = state_type in TERMINAL
     take = snapshots.of_flow_engine if run.kind == "FLOW" else snapshots.of_task_engine
     emitter().emit(functools.partial(_build, take(engine, run, state, types)))
+
+
+def _was_resumed(state: Any) -> bool:
+    """Whether a state shows that a flow run which was paused went on before it; one that nobody resumed in time fails."""
+    if state.type.value != "FAILED":
+        return state.type.value not in {"CRASHED", "CANCELLED"}
+    error = snapshots.exception_in(state.data)
+    return error is not None and type(error).__name__ != "FlowPauseTimeout"
 
 
 def _build(snapshot: Snapshot) -> list[RunEvent]:

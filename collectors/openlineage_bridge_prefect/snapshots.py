@@ -6,9 +6,12 @@ goes on changing its run in the meantime.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -187,12 +190,22 @@ def details(record: Any, fields: Mapping[str, str]) -> dict[str, Any]:
         fields: Field of the facet → attribute, or ``attribute.attribute``.
     """
     read = _key if isinstance(record, Mapping) else _attribute
+    if read is _attribute and (at_once := _getter(tuple(fields.values()))) is not None:
+        # Not from an older Prefect without the one or other.
+        with contextlib.suppress(AttributeError):
+            return dict(zip(fields, at_once(record), strict=True))
     found = {}
     for field, name in fields.items():
         first, _, second = name.partition(".")
         value = read(record, first)
         found[field] = read(value, second) if second and value is not None else value
     return found
+
+
+@functools.cache
+def _getter(names: tuple[str, ...]) -> Callable[[Any], tuple[Any, ...]] | None:
+    """Gets attributes in a fraction of the time; none for attributes of attributes, where there may be nobody to have them."""
+    return None if any("." in name for name in names) else attrgetter(*names)
 
 
 def _attribute(record: Any, name: str) -> Any:
@@ -228,7 +241,7 @@ def _upstream(task_run: Any) -> tuple[UUID, ...]:
 def _failure(state: Any) -> Failure | None:
     if TERMINAL.get(state.type.value) != "FAIL":
         return None
-    exception = _exception(state.data)
+    exception = exception_in(state.data)
     if exception is None:
         return Failure(message=(state.message or state.name or "failed")[:MAX_MESSAGE])
     message = "".join(traceback.format_exception_only(exception)).strip()
@@ -236,7 +249,8 @@ def _failure(state: Any) -> Failure | None:
     return Failure(message=message[:MAX_MESSAGE], stack_trace=stack_trace[-MAX_TRACEBACK:])
 
 
-def _exception(data: Any) -> BaseException | None:
-    """The exception in a state's data: itself, or inside the record of a persisted result."""
+def exception_in(data: Any) -> BaseException | None:
+    """The exception in a state's data: itself, inside the record of a persisted result, or in a result (Prefect 3.0.0)."""
     result = data.result if type(data).__name__ == "ResultRecord" else data
+    result = result if isinstance(result, BaseException) else getattr(result, "_cache", None)
     return result if isinstance(result, BaseException) else None

@@ -20,6 +20,7 @@ import attrs
 from openlineage.client import git
 from openlineage.client.facet_v2 import JobFacet, source_code_job, source_code_location_job
 
+from openlineage_bridge_capture.spool.encoding import fixed
 from openlineage_bridge_prefect import deployments, parameters
 from openlineage_bridge_prefect.identity import PRODUCER
 
@@ -74,15 +75,28 @@ def location(definition: Any, deployment: Mapping[str, Any]) -> JobFacet | None:
     code = _code(definition)
     if code is None:
         return _cloned(deployment)
-    file, repository = _place(code.co_filename)
+    if not deployment:
+        return _undeployed(code.co_filename, code.co_firstlineno)
+    return _located(code.co_filename, code.co_firstlineno, deployment)
+
+
+@functools.lru_cache(maxsize=10_000)
+def _undeployed(filename: str, line: int) -> JobFacet | None:
+    """The same for every run of the function: all tasks, and flows that no deployment runs."""
+    found = _located(filename, line, {})
+    return fixed(found) if found is not None else None
+
+
+def _located(filename: str, line: int, deployment: Mapping[str, Any]) -> JobFacet | None:
+    file, repository = _place(filename)
     if file is None:
         return _cloned(deployment)
     if repository is None:
-        return _cloned(deployment) or _plain(file, code.co_firstlineno, deployment)
+        return _cloned(deployment) or _plain(file, line, deployment)
     path = file.relative_to(repository.root).as_posix()
     return source_code_location_job.SourceCodeLocationJobFacet(
         type="git",
-        url=page(repository.url, repository.version, path, code.co_firstlineno) or file.as_uri(),
+        url=page(repository.url, repository.version, path, line) or file.as_uri(),
         repoUrl=repository.url,
         path=path,
         version=repository.version,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from bridge_tests.emitting import event, script
 from bridge_tests.waiting import wait_until
@@ -69,6 +71,19 @@ def test_who_closes_ends_the_rest(spooled, monkeypatch):
     hand_over(out, ["last"])
     assert (1, True, 0) == (out.waiting, out.close(20), out.waiting)
     assert ["first", "last"] == server.jobs
+
+
+def test_the_end_does_not_wait_once_more_for_what_a_flow_has_waited_for(spooled, monkeypatch):
+    """Neither for the emitter's thread, which is stuck, nor for the spool."""
+    out, _ = spooled
+    given: list[float] = []
+    monkeypatch.setattr(emitter, "close_all", given.append)
+    gate = threading.Event()
+    out.emit(lambda: gate.wait(60) and None)
+    assert not out.flush(0.05)
+    emitter._close_at_exit(out)
+    gate.set()
+    assert [0.0] == given
 
 
 def test_a_burst_that_cannot_be_written_as_a_whole_is_kept_as_far_as_it_goes(spooled, monkeypatch, tmp_path):

@@ -300,7 +300,7 @@ def test_where_a_parameter_is_from(value, default, expected) -> None:
 
 
 def test_a_snapshot_costs_next_to_nothing() -> None:
-    """On the user's thread: a tenth of a millisecond for an event is the bound, and this is a part of it."""
+    """On the user's thread: a tenth of a millisecond of its own time for an event is the bound, and this is a part of it."""
     from prefect.client.schemas.objects import FlowRun
     from prefect.states import Running
 
@@ -311,9 +311,9 @@ def test_a_snapshot_costs_next_to_nothing() -> None:
     )
     best = 1.0
     for _ in range(5):
-        began = time.perf_counter()
+        began = time.thread_time()
         for _ in range(200):
             snapshots.of_flow_engine(engine, run, state, ("START",))
-        best = min(best, (time.perf_counter() - began) / 200)
+        best = min(best, (time.thread_time() - began) / 200)
 
     assert best < 0.0001

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import http.server
+import json
 import socket
 import threading
 from collections.abc import Iterator
 
+import attrs
 import pytest
 
 RESULT = "6"
-# One flush of two seconds when the run ends; the circuit is open after it, so the end of the process waits no more. The
-# rest is for a busy machine; the client's own retries would take nine seconds for each of the eight events.
+# One flush of one and a half seconds when the run ends; the circuit is open after it, so the end of the process waits no
+# more. The rest is for a busy machine; the client's own retries would take nine seconds for each of the eight events.
 ADDED_SECONDS = 7.0
 
 
@@ -63,6 +66,88 @@ def test_a_refusing_backend_costs_a_bounded_time(run_script, undisturbed, free_p
     assert (outcome.returncode, result) == (7, RESULT)
     assert float(seconds) < undisturbed + ADDED_SECONDS
     assert outcome.stderr.count("openlineage_bridge") <= 2
+
+
+@pytest.mark.system
+def test_a_hanging_resolver_costs_a_bounded_time(run_script, undisturbed) -> None:
+    """Nobody waits for the ten minutes that it takes to find out whether there is such a host, at the end neither."""
+    outcome = run_script(
+        "small.py", "hanging-resolver", backend={"OPENLINEAGE_URL": "http://backend.invalid:5000"}
+    )
+    result, seconds = outcome.stdout.split()
+
+    assert (outcome.returncode, result, outcome.stderr) == (0, RESULT, "")
+    assert float(seconds) < undisturbed + ADDED_SECONDS
+
+
+# Nobody can make a folder there, not even root.
+NOWHERE = {"HOME": "/proc", "XDG_STATE_HOME": "", "OPENLINEAGE_BRIDGE_SPOOL_FOLDER": ""}
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("trouble", ["a full disk", "a home that cannot be written"])
+def test_without_a_place_to_keep_events_they_are_sent_directly_which_is_said_once(
+    run_script, undisturbed, receiving, trouble
+) -> None:
+    """All events arrive, in their order, while the backend is there; one line says that it is no longer safe."""
+    arguments, where = (("full-disk",), {}) if trouble == "a full disk" else ((), NOWHERE)
+    outcome = run_script("small.py", *arguments, backend={"OPENLINEAGE_URL": receiving.url}, **where)
+    told = [line for line in outcome.stderr.splitlines() if "openlineage_bridge" in line]
+
+    assert (outcome.returncode, outcome.stdout.split()[0]) == (0, RESULT)
+    assert {("START", "small"), ("COMPLETE", "small"), ("START", "small.double")} < set(receiving.told)
+    assert (len(receiving.told), len(told)) == (8, 1)
+    assert "directly, without a spool, and are lost while it is away" in told[0]
+
+
+@pytest.mark.system
+def test_what_can_neither_be_kept_nor_sent_is_counted_at_the_end(
+    run_script, undisturbed, hanging_port
+) -> None:
+    """The flow does not wait for it, and one line says how many events are gone."""
+    outcome = run_script(
+        "small.py",
+        backend={"OPENLINEAGE_URL": f"http://127.0.0.1:{hanging_port}"},
+        **NOWHERE,
+    )
+    result, seconds = outcome.stdout.split()
+
+    assert (outcome.returncode, result) == (0, RESULT)
+    assert float(seconds) < undisturbed + ADDED_SECONDS
+    assert outcome.stderr.count("8 OpenLineage events are lost") == 1
+
+
+@attrs.define
+class Receiving:
+    """A backend that takes single events, and what it was told."""
+
+    url: str
+    told: list[tuple[str, str]]
+
+
+@pytest.fixture
+def receiving() -> Iterator[Receiving]:
+    """A backend that takes one event at a time, or all of a batch."""
+    told: list[tuple[str, str]] = []
+
+    class Taker(_Broken):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.headers.get("Content-Encoding") == "gzip":
+                body = gzip.decompress(body)
+            said = json.loads(body)
+            events = said if isinstance(said, list) else [said]
+            told.extend((event["eventType"], event["job"]["name"]) for event in events)
+            answer = json.dumps({"summary": {"received": len(events)}}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Taker) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield Receiving(f"http://127.0.0.1:{server.server_address[1]}", told)
+        server.shutdown()
 
 
 def test_a_hanging_backend_costs_a_bounded_time(run_script, undisturbed, hanging_port) -> None:

@@ -56,6 +56,14 @@ class SpooledHttpTransport(Transport):
             )
             self.direct.emit(event)
 
+    def append(self, lines: bytes) -> None:
+        """Append as ``SpoolTransport.append`` does; nothing is sent directly here.
+
+        Raises:
+            SpoolError: They cannot be spooled.
+        """
+        self.spool.append(lines)
+
     def flush(self, timeout: float | None = None) -> bool:
         """Wait as ``SpoolTransport.flush`` does."""
         return self.spool.flush(timeout)

@@ -16,6 +16,8 @@ from typing import Self
 
 import attrs
 
+from openlineage_bridge_capture import log
+
 SEGMENT_BYTES = 16 << 20
 """A segment that has grown past this is followed by the next, so that what was sent can be deleted."""
 
@@ -203,21 +205,29 @@ class Backlog:
         """
         while True:
             # Asked before reading: once the next segment is there, nothing is added to this one.
-            followed = self._followed()
+            followed = self.followed
             lines, ends = self._read(events, size)
             if lines or not followed:
                 return lines, ends
             self._advance()
 
     def commit(self, position: Position) -> None:
-        """Everything before this position needs no sending any more; survives the process from now on."""
+        """Everything before this position needs no sending any more; survives the process from now on.
+
+        On a full disk only this process knows it: a later one may send again, which is harmless.
+        """
         self.position = position
         target = self.claim.folder / OFFSET
         draft = target.with_name(f"{OFFSET}.new")
-        draft.write_text(f"{position[0]} {position[1]}\n", "ascii")
-        draft.replace(target)
+        try:
+            draft.write_text(f"{position[0]} {position[1]}\n", "ascii")
+            draft.replace(target)
+        except OSError:
+            log.logger.debug("Could not note how far a spool was sent", exc_info=True)
 
-    def _followed(self) -> bool:
+    @property
+    def followed(self) -> bool:
+        """Whether there is a segment after the one that is being sent."""
         return any(number > self.position[0] for number in segment_numbers(self.claim.folder))
 
     def _advance(self) -> None:

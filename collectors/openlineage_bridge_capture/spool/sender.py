@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import threading
@@ -21,6 +22,9 @@ THREAD_NAME = "openlineage-spool"
 
 LINGER = 0.05
 """Seconds that a first event waits for company, so that a burst goes out in batches."""
+
+REST = 1.0
+"""Seconds between two requests that are not full: each takes time from the user's threads, however little it holds."""
 
 ADOPTION_INTERVAL = 30.0
 """Seconds between looks for what processes left that ended meanwhile."""
@@ -88,6 +92,8 @@ class Sender:
         self._retry_at = 0.0
         self._stopping = False
         self._timed_out = False
+        self._full = False
+        self._wants_to_know = True
         self.thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
 
     @property
@@ -96,8 +102,8 @@ class Sender:
         return self._timed_out or self._failures >= FAILURES_TO_OPEN
 
     def wake(self) -> None:
-        """There is something new to send."""
-        if self._messages.empty():
+        """There is something new to send; costs nothing while the thread will look anyway."""
+        if self._wants_to_know and self._messages.empty():
             self._messages.put(None)
 
     def wait_for(self, marker: Marker, timeout: float) -> bool:
@@ -127,37 +133,45 @@ class Sender:
             self._end()
 
     def _step(self) -> None:
+        # Said before looking: what is appended after the look finds it said.
+        self._wants_to_know = not self._failures
         try:
             self._adopt_when_due()
-            sent = time.monotonic() >= self._retry_at and self._turn()
+            more = time.monotonic() >= self._retry_at and self._turn()
             self._tell_markers()
         except Exception as error:
             log.logger.debug("The spool's sender stumbled", exc_info=True)
             self._fail(f"{type(error).__name__}: {error}")
-            sent = False
-        self._listen(0.0 if sent else self._pause())
+            more = False
+        if not more:
+            self._listen(self._pause())
+        self._take_messages()
 
     def _pause(self) -> float:
         now = time.monotonic()
         return max(0.0, self._retry_at - now if self._failures else self._adopt_at - now)
 
     def _listen(self, timeout: float) -> None:
-        """Take the messages that are there; wait for the first one at most ``timeout`` seconds."""
+        """Wait for a message at most ``timeout`` seconds; after the news of an event, for its company."""
         try:
-            message = self._messages.get(timeout=timeout) if timeout else self._messages.get_nowait()
-            if message is None and timeout and not self._stopping:
-                self._gather_company()
-            while True:
-                self._heed(message)
-                message = self._messages.get_nowait()
+            message = self._messages.get(timeout=timeout)
         except Empty:
             return
+        self._heed(message)
+        self._rest(LINGER)
 
-    def _gather_company(self) -> None:
-        try:
-            self._heed(self._messages.get(timeout=LINGER))
-        except Empty:
-            return
+    def _take_messages(self) -> None:
+        with contextlib.suppress(Empty):
+            while True:
+                self._heed(self._messages.get_nowait())
+
+    def _rest(self, seconds: float) -> None:
+        """Let events come together, unless somebody waits for them."""
+        self._wants_to_know = False
+        until = time.monotonic() + seconds
+        with contextlib.suppress(Empty):
+            while not self._stopping and not self._markers and (left := until - time.monotonic()) > 0:
+                self._heed(self._messages.get(timeout=left))
 
     def _heed(self, message: Marker | None) -> None:
         if message is None:
@@ -177,7 +191,8 @@ class Sender:
             self._more_to_adopt = len(self._adopted) == ADOPTED_AT_ONCE
 
     def _turn(self) -> bool:
-        """Send one request from our own events and one from each that was adopted; whether anything was sent."""
+        """Send one request from our own events and one from each that was adopted; whether to go on at once."""
+        failures = self._failures
         sent = self._send_some(self._own)
         for backlog in list(self._adopted):
             if self._failures or self._stopping:
@@ -189,12 +204,25 @@ class Sender:
                 backlog.claim.delete()
                 if self._more_to_adopt:
                     self._adopt_at = 0.0
+        if not sent and self._failures == failures:
+            # Whatever had failed: nothing waits any more.
+            self._failures = 0
+        if sent and self._caught_up:
+            self._tell_markers()
+            self._rest(REST)
         return sent
 
+    @property
+    def _caught_up(self) -> bool:
+        """Whether the last request from our own events took all there were, and nothing else is to be sent."""
+        return not self._adopted and not self._more_to_adopt and not self._full and not self._own.followed
+
     def _send_some(self, backlog: Backlog) -> bool:
-        lines, ends = backlog.peek(self._receiver.room, BATCH_BYTES)
+        room = self._receiver.room
+        lines, ends = backlog.peek(room, BATCH_BYTES)
         if not lines:
             return False
+        self._full = len(lines) == room or sum(map(len, lines)) >= BATCH_BYTES
         answer = self._receiver.send(lines)
         for index, reason in answer.refused:
             self._set_aside(lines[index], reason)
@@ -203,6 +231,7 @@ class Sender:
         if answer.failure is not None:
             self._fail(answer.failure)
             return False
+        self._full = self._full or answer.settled < len(lines)
         self._failures, self._timed_out, self._retry_at = 0, False, 0.0
         return True
 

@@ -125,14 +125,22 @@ class SpoolTransport(Transport):
             SpoolFullError: ``max_bytes`` wait already and ``when_full`` is ``raise``.
             SpoolError: The file cannot be written.
         """
-        line = to_line(event)
+        self.append(to_line(event))
+
+    def append(self, lines: bytes) -> None:
+        """Append events that are lines already, with one write: all of them or none.
+
+        Raises:
+            SpoolFullError: They do not fit into ``max_bytes`` and ``when_full`` is ``raise``.
+            SpoolError: The file cannot be written.
+        """
         try:
             with self._lock:
                 session = self._session or self._begin()
-                if not self._quota.take(len(line)):
-                    self._full()
+                if not self._quota.take(len(lines)):
+                    self._full(lines.count(b"\n"))
                     return
-                session.appender.append(line)
+                session.appender.append(lines)
         except SpoolError:
             raise
         except OSError as error:
@@ -182,16 +190,16 @@ class SpoolTransport(Transport):
         self._session = Session(self.config, self.destination)
         if multiprocessing.parent_process() is not None:
             # multiprocessing's children leave through os._exit, which skips atexit but runs these finalisers.
-            multiprocessing.util.Finalize(None, _close_all, exitpriority=5)
+            multiprocessing.util.Finalize(None, close_all, exitpriority=5)
         return self._session
 
-    def _full(self) -> None:
+    def _full(self, events: int) -> None:
         if self.config.when_full != DROP:
             raise SpoolFullError(
                 f"{self.config.max_bytes} bytes of OpenLineage events lie in {self.destination.folder} already, waiting or"
                 " set aside: see whether the receiver is there and what it refused, or raise max_bytes"
             )
-        self.dropped += 1
+        self.dropped += events
         log.once(
             logging.WARNING,
             "%d bytes of OpenLineage events wait in %s; further events are dropped until the receiver takes some",
@@ -204,10 +212,15 @@ _sessions: set[Session] = set()
 _transports: weakref.WeakSet[SpoolTransport] = weakref.WeakSet()
 
 
-def _close_all() -> None:
-    """At the end of the process: all transports within the longest of their bounds, not one after the other."""
+def close_all(timeout: float | None = None) -> None:
+    """At the end of the process: all transports within the longest of their bounds, not one after the other.
+
+    Args:
+        timeout: Seconds, for one who has waited for some of them already; what is closed is not waited for again.
+    """
     transports = list(_transports)
-    until = time.monotonic() + max((each.config.flush_timeout for each in transports), default=0.0)
+    longest = max((each.config.flush_timeout for each in transports), default=0.0)
+    until = time.monotonic() + (longest if timeout is None else timeout)
     for each in transports:
         each.close(max(0.0, until - time.monotonic()))
 
@@ -221,5 +234,5 @@ def _start_afresh_in_child() -> None:
         transport._start_afresh()  # noqa: SLF001  # same file, same subject
 
 
-atexit.register(_close_all)
+atexit.register(close_all)
 os.register_at_fork(after_in_child=_start_afresh_in_child)

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import resource
+import socket
 import sys
+import threading
 import time
 
 if "import-before" in sys.argv:
     import openlineage_bridge_prefect
+
+if "full-disk" in sys.argv:
+    # No file may grow past this: the spool's, after some events.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8_000, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+if "hanging-resolver" in sys.argv:
+    resolve = socket.getaddrinfo
+
+    def hang(host: object, *arguments: object, **named: object) -> object:
+        if str(host).endswith(".invalid"):
+            threading.Event().wait(600)
+        return resolve(host, *arguments, **named)
+
+    socket.getaddrinfo = hang
 
 from prefect import flow, task
 
