@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-system check test-reliability test-snowflake test-versions bench bench-peers clean
+.PHONY: help setup demo test test-system check test-reliability test-snowflake test-versions bench bench-peers bench-dagster clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -59,6 +59,19 @@ bench: setup ## the ratios of the hot paths, each against a baseline in the same
 bench-peers: setup ## flows of no-op tasks with the collector, without it, and with what it replaces
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'
 	@cd bench && ../$(BIN)/python prefect_tasks.py
+
+# DataHub's plugin pins an older dagster-webserver, so the peers have an environment of their own.
+DAGSTER_PEERS := .versions/dagster-peers
+
+bench-dagster: setup ## the Dagster sensor beside dagster-openlineage and DataHub's plugin: what arrives, how fast
+	@test -e $(DAGSTER_PEERS)/.prepared || { \
+	  $(BIN)/python -m venv --clear $(DAGSTER_PEERS) \
+	  && $(DAGSTER_PEERS)/bin/python -m pip install --quiet --disable-pip-version-check \
+	       dagster==1.13.27 dagster-postgres==0.29.27 acryl-datahub-dagster-plugin==1.7.0.17 dagster-openlineage==0.2.1 \
+	       pytest --editable '.[dagster,sql,server,datahub]' \
+	  && touch $(DAGSTER_PEERS)/.prepared; }
+	@cd bench && ../$(DAGSTER_PEERS)/bin/python dagster_compare.py && ../$(DAGSTER_PEERS)/bin/python dagster_sensors.py \
+	  && ../$(DAGSTER_PEERS)/bin/python dagster_latency.py
 
 clean: ## remove what the targets made
 	rm -rf .venv .versions .demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis dist

@@ -1,11 +1,13 @@
-"""What translating costs: against acryl-datahub's classes, an orjson round trip, and a job's first run."""
+"""What translating costs: against acryl-datahub's classes, an orjson round trip, and a job's first run; and memory."""
 
 from __future__ import annotations
 
 import itertools
 import json
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -15,7 +17,9 @@ import workload
 
 from openlineage_bridge import events
 from openlineage_bridge.facts import facts_of, merge
+from openlineage_bridge.lineage import lineage_of
 from openlineage_bridge.pipeline import Pipeline
+from openlineage_bridge.redaction import redacted
 from openlineage_bridge.store import Store
 from openlineage_bridge.store.database import MEMORY
 from openlineage_bridge.store.inbox import inspect
@@ -27,6 +31,7 @@ from openlineage_bridge.translation import (
     Resolution,
     RunState,
     Translator,
+    Use,
     load_translator,
 )
 
@@ -115,7 +120,7 @@ def news() -> None:
 
     def all_the_way() -> None:
         for body in bodies:
-            merge({}, facts_of(events.parse(events.canonical(body))))
+            merge({}, facts_of(events.parse(events.canonical(redacted(body)))))
         translation()
 
     def floor() -> None:
@@ -257,6 +262,47 @@ def _pair(first: float, later: float) -> str:
     return f"{first * 1e6:,.0f}, {later * 1e6:,.0f} µs"
 
 
+# --- memory ---------------------------------------------------------------------------------------------------------
+
+STATES, SETTLED = 150_000, 50_000
+"""Datasets, jobs and runs that are translated, and after how many of them memory is first looked at."""
+
+
+def memory() -> None:
+    """What a translator remembers of everything that it ever translated."""
+    report.heading(f"Memory of the translator over {STATES:,} datasets, each with a job and a run of its own")
+    translator = load_translator("datahub", {})
+    settled = 0
+    for number in range(STATES):
+        for state in _small_states(number):
+            for aspect in translated(translator, state):
+                events.encode(aspect.value)
+        if number + 1 == SETTLED:
+            settled = _resident()
+    grown = _resident() / settled
+    report.figure(f"resident after {SETTLED:,}, {STATES:,}", f"{settled >> 20:,}, {_resident() >> 20:,} MiB")
+    report.ratio("resident at the end against then", grown, "≤ 1.1", met=grown <= 1.1)
+
+
+def _small_states(number: int) -> tuple[DatasetState, JobState, RunState]:
+    """A dataset, its job and its run, unlike all before them."""
+    schema = events.encode({"fields": [{"name": f"column_{number}", "type": "int"}]})
+    key = events.DatasetKey(workload.NAMESPACE, f"shop.public.table_{number}")
+    dataset = DatasetState(key, events.Facets({"schema": schema}))
+    job = JobIdentity(events.JobKey("bench", f"flow_{number}.task"), events.Facets())
+    use = Use(dataset, events.Facets())
+    lineage = lineage_of(job.key, {key: {}}, {})
+    run = RunState(f"00000000-0000-4000-8000-{number:012}", job, events.Facets(), inputs=(use,))
+    return dataset, JobState(job, (use,), (), lineage), run
+
+
+def _resident() -> int:
+    """Bytes of memory that this process has; Linux."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
 if __name__ == "__main__":
     news()
     steady_state()
+    memory()

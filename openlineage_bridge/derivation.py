@@ -13,7 +13,16 @@ from collections.abc import Iterable, Mapping
 
 from openlineage_bridge import events
 from openlineage_bridge.events import DatasetKey, Facets, JobKey
-from openlineage_bridge.facts import RUN_STATES, TERMINAL, Kind, Role, RunKey, Subject, accumulated_lineage
+from openlineage_bridge.facts import (
+    MOMENT,
+    RUN_STATES,
+    TERMINAL,
+    Kind,
+    Role,
+    RunKey,
+    Subject,
+    accumulated_lineage,
+)
 from openlineage_bridge.lineage import dependencies, lineage_of, speakers, timeless_dependencies
 from openlineage_bridge.store import Store
 from openlineage_bridge.store.facts import Changes, Mark, UseRow, subject_id
@@ -142,7 +151,7 @@ class Derivation:
         members = self._store.facts.datasets_called(urn)
         aspects: Iterable[Aspect] = ()
         if members:
-            aspects = self._translator.dataset(DatasetState(members[0], self._store.facts.united(members)))
+            aspects = self._translator.dataset(_dataset_state(members[0], self._store.facts.united(members)))
         self._store.aspects.claim(events.digest(urn.encode()), aspects)
 
     # --- jobs
@@ -341,6 +350,17 @@ def run_row(marks: Mapping[str, Mark], used: Used) -> RunRow:
         at=known.get(result, 0) if result else latest,
         reporting="RUNNING" in times,
         used=used,
+    )
+
+
+def _dataset_state(dataset: DatasetKey, said: Facets) -> DatasetState:
+    """The dataset with its facets, and the moments of those that have one."""
+    times = {
+        facet.removeprefix(MOMENT): said[facet]["time"] for facet in said.raw if facet.startswith(MOMENT)
+    }
+    facets = Facets({facet: raw for facet, raw in said.raw.items() if not facet.startswith("@")})
+    return DatasetState(
+        dataset, facets, {facet: time for facet, time in times.items() if time != events.NO_TIME}
     )
 
 

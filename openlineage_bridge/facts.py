@@ -15,8 +15,9 @@ Beside the facets the envelope itself becomes facts, under names that no facet c
 ``@START`` …    run     an event of that type happened (``@RUNNING``, ``@COMPLETE``, ``@FAIL``, ``@ABORT``, ``@OTHER``)
 ``@used``       use     the run mentioned this dataset as an input or output
 ``@producer``   job     who made the newest event about it
-``@parent``     job     the parent and root *jobs* of the newest run that named them
+``@parent``     job     the parent and root *jobs* of the newest run, or JobEvent, that named them
 ``@declared``   job     the inputs and outputs of the newest JobEvent
+``@time …``     dataset when a DatasetEvent stated that facet (``MOMENTARY``)
 ``@lineage``    run     its events had the ``lineage`` facet; ``@lineage [type, namespace, name]`` is one entry of it
 =============== ======= ==============================================================================
 """
@@ -41,7 +42,15 @@ from openlineage_bridge.events import (
 )
 
 USE_FACETS = frozenset(
-    {"columnLineage", "dataQualityAssertions", "lifecycleStateChange", "lineage", "subset", "version"}
+    {
+        "columnLineage",
+        "dataQualityAssertions",
+        "dataQualityMetrics",
+        "lifecycleStateChange",
+        "lineage",
+        "subset",
+        "version",
+    }
 )
 """Dataset facets that tell what *a run did*, wherever the producer put them; all others tell what the dataset *is*.
 
@@ -49,8 +58,15 @@ USE_FACETS = frozenset(
 them among the dataset's facets as often.
 """
 
+MOMENTARY = frozenset({"dataQualityAssertions", "dataQualityMetrics", "lifecycleStateChange"})
+"""Facets that are true of a moment: where a DatasetEvent states one, its event time is a fact as well."""
+
+PARENT_OF_JOB = "openlineageBridge_parent"
+"""Job facet of a JobEvent that names the job's parent as the ``parent`` facet of runs does; the specification has none."""
+
 RUN_STATES = ("START", "RUNNING", "COMPLETE", "FAIL", "ABORT", "OTHER")
 TERMINAL = ("COMPLETE", "FAIL", "ABORT")
+MOMENT = "@time "
 REMOVED = b""
 """The body of a fact whose facet was removed."""
 
@@ -145,6 +161,14 @@ def facts_of(event: Event) -> Iterator[tuple[FactKey, Fact]]:
         case DatasetEvent():
             yield from _facets(Kind.DATASET, event.dataset.key, event.dataset.facets, event.time)
             yield from _facets(Kind.DATASET, event.dataset.key, event.dataset.use_facets, event.time)
+            yield from _moments(event)
+
+
+def _moments(event: DatasetEvent) -> Iterator[tuple[FactKey, Fact]]:
+    for facet in sorted(MOMENTARY & {*event.dataset.facets, *event.dataset.use_facets}):
+        yield _fact(
+            Kind.DATASET, event.dataset.key, f"{MOMENT}{facet}", encode({"time": event.time}), event.time
+        )
 
 
 def _run_facts(event: RunEvent) -> Iterator[tuple[FactKey, Fact]]:
@@ -153,7 +177,7 @@ def _run_facts(event: RunEvent) -> Iterator[tuple[FactKey, Fact]]:
     yield from _facets(Kind.RUN, run, event.run_facets, event.time)
     yield from _lineage_facts(run, event)
     yield from _about_job(event, {key: raw for key, raw in event.job_facets.items() if key != "lineage"})
-    parent = _parent_jobs(event.run_facets)
+    parent = _parent_jobs(event.run_facets.get("parent") or event.run_facets.get("parentRun"))
     if parent:
         yield _fact(Kind.JOB, event.job, "@parent", parent, event.time)
     for role, datasets in ((Role.INPUT, event.inputs), (Role.OUTPUT, event.outputs)):
@@ -192,7 +216,10 @@ def _use_facts(run: RunKey, role: Role, dataset: EventDataset, time: int) -> Ite
 
 
 def _job_facts(event: JobEvent) -> Iterator[tuple[FactKey, Fact]]:
-    yield from _about_job(event, {key: raw for key, raw in event.job_facets.items() if key != "lineage"})
+    apart = ("lineage", PARENT_OF_JOB)
+    yield from _about_job(event, {key: raw for key, raw in event.job_facets.items() if key not in apart})
+    if parent := _parent_jobs(event.job_facets.get(PARENT_OF_JOB)):
+        yield _fact(Kind.JOB, event.job, "@parent", parent, event.time)
     for dataset in (*event.inputs, *event.outputs):
         yield from _facets(Kind.DATASET, dataset.key, split_facets(dataset)[0], event.time)
     if event.inputs or event.outputs or _explicit(event):
@@ -241,9 +268,8 @@ def _digest(body: bytes) -> bytes:
     return _EMPTY_DIGEST if body is _EMPTY else digest(body)
 
 
-def _parent_jobs(run_facets: Mapping[str, bytes]) -> bytes | None:
+def _parent_jobs(raw: bytes | None) -> bytes | None:
     """The parent and root jobs alone: unlike the facet, the same for every run of a schedule."""
-    raw = run_facets.get("parent") or run_facets.get("parentRun")
     if raw is None:
         return None
     facet = decode(raw)

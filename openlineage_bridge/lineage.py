@@ -35,7 +35,8 @@ class ColumnEdge:
     Args:
         output: The column that was written.
         inputs: Where its values come from, or what decided them; sorted.
-        transformation: What was done, e.g. ``DIRECT:AGGREGATION``; None when the producer did not say.
+        transformation: What was done, e.g. ``DIRECT:AGGREGATION (masking): sum of a day``; None when the producer did
+            not say.
         indirect: Whether the inputs only *influence* the output (filter, join, group by) and give it no values.
     """
 
@@ -43,6 +44,21 @@ class ColumnEdge:
     inputs: tuple[Column, ...]
     transformation: str | None = None
     indirect: bool = False
+
+
+@attrs.frozen(order=True)
+class Influence:
+    """A column that decided a whole output, by a filter, a join or the like, and gave no column of it a value.
+
+    Args:
+        output: The dataset that was written.
+        source: The column; with an empty field the whole dataset.
+        transformation: What was done, e.g. ``INDIRECT:FILTER``; empty when the producer did not say.
+    """
+
+    output: DatasetKey
+    source: Column
+    transformation: str = ""
 
 
 @attrs.frozen
@@ -55,6 +71,7 @@ class Lineage:
         pairs: ``(input, output)`` edges where they are stated, sorted; None means every input feeds every output.
         columns: Column edges, sorted.
         upstream_jobs: Jobs whose data this job takes directly (``lineage`` facet, inputs of type JOB); sorted.
+        influences: What decided whole outputs, apart from what flowed into them; sorted.
     """
 
     inputs: tuple[DatasetKey, ...] = ()
@@ -62,6 +79,7 @@ class Lineage:
     pairs: tuple[tuple[DatasetKey, DatasetKey], ...] | None = None
     columns: tuple[ColumnEdge, ...] = ()
     upstream_jobs: tuple[JobKey, ...] = ()
+    influences: tuple[Influence, ...] = ()
 
 
 # --- edges ----------------------------------------------------------------------------------------------------------
@@ -89,6 +107,7 @@ def lineage_of(
         pairs=None if explicit is None else _pairs(statements),
         columns=_columns(statements),
         upstream_jobs=tuple(sorted({each.upstream_job for each in statements if each.upstream_job})),
+        influences=_influences(statements),
     )
 
 
@@ -136,14 +155,14 @@ def _inputs_of(
     job: JobKey, holder: Mapping[str, Any], target: DatasetKey | None, field: str | None
 ) -> Iterator[_Statement]:
     for item in _objects(holder.get("inputs")):
-        transformation, indirect = _transformation(item)
         if item.get("type") == "JOB":
             upstream = _job(item)
             if upstream not in (None, job):
                 yield _Statement(target=target, upstream_job=upstream)
         elif dataset := _dataset(item):
             source = Column(dataset, item["field"] if isinstance(item.get("field"), str) else "")
-            yield _Statement(target, field, source, None, transformation, indirect)
+            for transformation, indirect in _transformations(item):
+                yield _Statement(target, field, source, None, transformation, indirect)
 
 
 def _column_lineage(outputs: FacetsOf) -> Iterator[_Statement]:
@@ -162,29 +181,54 @@ def _input_field(
 ) -> Iterator[_Statement]:
     dataset, name = _dataset(item), item.get("field")
     if dataset and isinstance(name, str) and name:
-        transformation, indirect = _transformation(item)
-        deprecated = column.get("transformationType")
-        yield _Statement(
-            target=target,
-            field=field,
-            source=Column(dataset, name),
-            transformation=transformation or (deprecated if isinstance(deprecated, str) else None),
-            indirect=indirect,
-        )
+        for transformation, indirect in _transformations(item):
+            yield _Statement(
+                target=target,
+                field=field,
+                source=Column(dataset, name),
+                transformation=transformation or _deprecated(column),
+                indirect=indirect,
+            )
 
 
-def _transformation(item: Mapping[str, Any]) -> tuple[str | None, bool]:
-    """The transformations of one input field as a text, and whether all of them are indirect."""
+def _transformations(item: Mapping[str, Any]) -> Iterator[tuple[str | None, bool]]:
+    """What was done with one input field as a text, what gave values apart from what only decided: is it indirect?"""
     steps = _objects(item.get("transformations"))
-    texts = sorted(
-        {":".join(filter(None, (_str(each, "type"), _str(each, "subtype")))) for each in steps} - {""}
-    )
-    return (", ".join(texts) or None), bool(steps) and all(each.get("type") == "INDIRECT" for each in steps)
+    for indirect in (False, True):
+        alike = [each for each in steps if (each.get("type") == "INDIRECT") == indirect]
+        if alike or not (steps or indirect):
+            yield ", ".join(sorted({_step(each) for each in alike} - {""})) or None, indirect
+
+
+def _step(step: Mapping[str, Any]) -> str:
+    """``DIRECT:TRANSFORMATION (masking): sha256 of the address``."""
+    text = ":".join(filter(None, (_str(step, "type"), _str(step, "subtype"))))
+    if step.get("masking") is True:
+        text = f"{text} (masking)".strip()
+    return ": ".join(filter(None, (text, _str(step, "description").strip())))
+
+
+def _deprecated(column: Mapping[str, Any]) -> str | None:
+    """Type and description as ColumnLineageDatasetFacet had them before 1-1-0, for the column as a whole."""
+    words = (_str(column, "transformationType"), _str(column, "transformationDescription").strip())
+    return ": ".join(filter(None, words)) or None
 
 
 def _pairs(statements: Iterable[_Statement]) -> tuple[tuple[DatasetKey, DatasetKey], ...]:
     return tuple(
         sorted({(each.source.dataset, each.target) for each in statements if each.source and each.target})
+    )
+
+
+def _influences(statements: Iterable[_Statement]) -> tuple[Influence, ...]:
+    return tuple(
+        sorted(
+            {
+                Influence(each.target, each.source, each.transformation or "")
+                for each in statements
+                if each.target and each.source and not each.field and each.indirect
+            }
+        )
     )
 
 

@@ -11,6 +11,7 @@ Distributions register translators in the entry point group ``openlineage_bridge
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
 from importlib.metadata import entry_points
 from typing import Any, Protocol, runtime_checkable
 
@@ -31,10 +32,13 @@ class DatasetState:
         key: Namespace and name.
         facets: The dataset's own facets: ``schema``, ``documentation``, ``symlinks``, …; never those of one run's use of it.
             ``columnLineage`` and ``lineage`` stand here only when a DatasetEvent stated them.
+        times: Of the facets among them that are true of a moment (``dataQualityMetrics``, ``dataQualityAssertions``,
+            ``lifecycleStateChange``) the event time, in microseconds since the epoch.
     """
 
     key: DatasetKey
     facets: Facets
+    times: Mapping[str, int] = attrs.field(factory=dict)
 
 
 @attrs.frozen
@@ -251,6 +255,61 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Give back connections and files."""
+        ...
+
+
+# --- what a catalog can be asked ------------------------------------------------------------------------------------
+
+
+class Standing(StrEnum):
+    """How the catalog knows an entity that the translator names."""
+
+    EXISTS = "exists"
+    """Somebody else, usually a connector, wrote about it: lineage lands on the entity that people look at."""
+    CASING = "casing"
+    """Only in another upper or lower case."""
+    ELSEWHERE = "elsewhere"
+    """Only under a name that holds this one, or that this one holds: a platform instance, a database, an environment."""
+    GHOST = "ghost"
+    """Only because the bridge wrote about it, and nothing like it is there: no connector has it."""
+    ABSENT = "absent"
+    """Not at all."""
+
+
+@attrs.frozen
+class Known:
+    """What a catalog knows of one entity.
+
+    Args:
+        urn: As the translator names it.
+        standing: How the catalog knows it.
+        instead: Entities that it may be instead, likeliest first; empty where ``standing`` is none of CASING and ELSEWHERE.
+    """
+
+    urn: str
+    standing: Standing
+    instead: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Catalog(Protocol):
+    """A sink that can be asked what its destination knows."""
+
+    def look_up(self, urns: Sequence[str]) -> Iterable[Known]:
+        """In the order of ``urns``.
+
+        Raises:
+            RetryLater: The destination does not answer.
+        """
+        ...
+
+
+@runtime_checkable
+class RuleProposer(Protocol):
+    """A translator that can say which rule of its configuration would give datasets the names that the catalog has."""
+
+    def propose(self, namespace: str, named: Sequence[tuple[DatasetState, str]]) -> Mapping[str, Any] | None:
+        """A rule for ``namespace`` under which each of the datasets gets its URN; None where no simple one does."""
         ...
 
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "lineage": "Show upstream and downstream of a job or dataset as a tree.",
     "export": "Write everything the catalog should hold to a file that `datahub ingest` reads.",
     "explain": "Tell which URN a dataset gets, by which rule, step by step.",
+    "verify": "Ask the catalog which of the datasets it has, and propose the rules that are missing.",
     "status": "Show what is in the store, the newest runs, and what is still to be delivered.",
     "quarantine": "Look at what was refused or could not be processed, with the reason.",
     "retranslate": "Derive every aspect again, after a change of configuration.",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import unquote
 
 import attrs
 import pytest
+from bridge_tests.loopback import Handler, serving
 
 from openlineage_bridge.events import DatasetKey, Facets, JobKey
 from openlineage_bridge.lineage import Lineage, lineage_of
@@ -165,10 +165,19 @@ def load(states):
 
 @attrs.define
 class Gms:
-    """A stand-in for DataHub's server that records requests and answers as ``answer`` says."""
+    """A stand-in for DataHub's server that records requests and answers as ``answer`` says.
+
+    What it is asked for (``GET /entitiesV2/…``) it answers from ``held``: by URN the aspects, each in its envelope;
+    ``asked`` are the paths, and ``status`` is another answer than 200. A search finds what is in ``held`` and has the
+    words, or is equal to the values; ``searched`` are its inputs.
+    """
 
     url: str = ""
     requests: list[tuple[str, dict[str, str], bytes]] = attrs.field(factory=list)
+    held: dict[str, dict[str, Any]] = attrs.field(factory=dict)
+    asked: list[str] = attrs.field(factory=list)
+    status: int = 200
+    searched: list[dict[str, Any]] = attrs.field(factory=list)
     answer: Callable[[dict[str, Any]], tuple[int, bytes]] = attrs.field(default=lambda _: (200, b"{}"))
 
     @property
@@ -176,31 +185,48 @@ class Gms:
         """All proposals received, in order."""
         return [each for _, _, body in self.requests for each in json.loads(body)["proposals"]]
 
+    def search(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        """As GMS searches, on the fields that are used here."""
+        self.searched.append(wanted)
+        words = wanted["query"].strip('"*').lower()
+        rules = [rule for each in wanted["orFilters"] for rule in each["and"]]
+        hits = [
+            urn
+            for urn in self.held
+            if words in urn.lower()
+            and any(
+                (rule["field"] == "platform" and f"({rule['values'][0]}," in urn)
+                or (rule["field"] == "urn" and urn in rule["values"])
+                or (rule["field"] == "lowercasedUrn" and urn.lower() in rule["values"])
+                for rule in rules
+            )
+        ]
+        return {
+            "data": {"searchAcrossEntities": {"searchResults": [{"entity": {"urn": urn}} for urn in hits]}}
+        }
+
 
 @pytest.fixture
 def gms() -> Iterator[Gms]:
     stand_in = Gms()
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Api(Handler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            body = self.body()
+            if self.path == "/api/graphql":
+                self.reply(stand_in.search(json.loads(body)["variables"]["input"]), stand_in.status)
+                return
             stand_in.requests.append((self.path, dict(self.headers), body))
             status, answer = stand_in.answer(json.loads(body))
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(answer)))
-            self.end_headers()
-            self.wfile.write(answer)
+            self.reply(answer, status)
 
-        def log_message(self, *args: Any) -> None:
-            """Quiet."""
+        def do_GET(self) -> None:
+            stand_in.asked.append(self.path)
+            urn = unquote(self.path.removeprefix("/entitiesV2/").partition("?")[0])
+            missing = 200 if urn in stand_in.held else 404
+            status = stand_in.status if stand_in.status != 200 else missing
+            self.reply({"urn": urn, "aspects": stand_in.held.get(urn, {})}, status)
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        stand_in.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
+    with serving(Api) as server:
+        stand_in.url = server.url
         yield stand_in
-        server.shutdown()
-        thread.join()

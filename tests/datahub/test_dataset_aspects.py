@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from openlineage_bridge_datahub import DataHubTranslator
+from openlineage_bridge_datahub.platform_info import UNKNOWN_TO_DATAHUB, platform_aspects
 
 ORDERS = "urn:li:dataset:(urn:li:dataPlatform:snowflake,a.p.orders,PROD)"
 STATS = "urn:li:dataset:(urn:li:dataPlatform:postgres,d.s.stats,PROD)"
@@ -33,6 +36,7 @@ def test_what_the_dataset_facets_say(states, translator, accepted):
             "openlineage.namespace": "postgres://h",
             "openlineage.name": "d.s.t",
             "storage.storageLayer": "iceberg",
+            "version.datasetVersion": "7",
         },
     }
     assert actual["subTypes"] == {"typeNames": ["View", "MATERIALIZED"]}
@@ -49,7 +53,9 @@ def test_what_the_dataset_facets_say(states, translator, accepted):
 
 def test_a_connectors_schema_can_be_left_alone(states, accepted):
     """`never` sends neither schema nor properties, and curated metadata only where it is wanted."""
-    translator = DataHubTranslator.from_options({"datasets": {"schema": "never", "tags_and_owners": False}})
+    translator = DataHubTranslator.from_options(
+        {"datasets": {"schema": "never", "properties": "never", "tags_and_owners": False}}
+    )
     dataset = states.dataset(
         "postgres://h",
         "d.s.t",
@@ -83,3 +89,84 @@ def test_lineage_that_no_job_stated_stands_on_the_dataset(states, translator, ac
     )
 
     assert expected == explicit.by_name()["upstreamLineage"] == columns.by_name()["upstreamLineage"]
+
+
+def test_tags_may_name_glossary_terms(states, translator, accepted):
+    """A tag with the key `term`, or with a term's URN, is a glossary term; of a column, one of the column."""
+    dataset = states.dataset(
+        "postgres://h",
+        "d.s.t",
+        schema={"fields": [{"name": "email", "type": "text"}]},
+        tags={
+            "tags": [
+                {"key": "glossaryTerm", "value": "Customer"},
+                {"key": "about", "value": "urn:li:glossaryTerm:Sales.Order"},
+                {"key": "term", "value": "Contact", "field": "email"},
+                {"key": "tier", "value": "gold"},
+            ]
+        },
+    )
+
+    actual = accepted(translator.dataset(dataset)).by_name()
+
+    assert ["urn:li:glossaryTerm:Customer", "urn:li:glossaryTerm:Sales.Order"] == [
+        each["urn"] for each in actual["glossaryTerms"]["terms"]
+    ]
+    assert {"tags": [{"tag": "urn:li:tag:tier:gold"}]} == actual["globalTags"]
+    [field] = actual["schemaMetadata"]["fields"]
+    assert [{"urn": "urn:li:glossaryTerm:Contact"}] == field["glossaryTerms"]["terms"]
+
+
+def test_siblings_are_told_on_request(states, accepted):
+    """The table in the catalog is the primary; the path of its data is its sibling."""
+    translator = DataHubTranslator.from_options({"datasets": {"siblings": True}})
+    table = {"namespace": "hive://m:9083", "name": "sales.orders", "type": "TABLE"}
+    dataset = states.dataset("s3://b", "w/orders", symlinks={"identifiers": [table]})
+    hive = "urn:li:dataset:(urn:li:dataPlatform:hive,sales.orders,PROD)"
+    path = "urn:li:dataset:(urn:li:dataPlatform:s3,b/w/orders,PROD)"
+
+    actual = accepted(translator.dataset(dataset))
+
+    assert {
+        hive: {"siblings": [path], "primary": True},
+        path: {"siblings": [hive], "primary": False},
+    } == {each.urn: each.value for each in actual if each.name == "siblings"}
+
+
+def test_siblings_are_not_told_unasked(states, translator, accepted):
+    """By default the catalog's name is the dataset's only one."""
+    table = {"namespace": "hive://m:9083", "name": "sales.orders", "type": "TABLE"}
+    dataset = states.dataset("s3://b", "w/orders", symlinks={"identifiers": [table]})
+
+    assert "siblings" not in accepted(translator.dataset(dataset)).by_name()
+
+
+def test_a_dataset_source_that_is_a_web_address_is_a_link(states, translator, accepted):
+    """`dataSource.uri` often is no address at all; one that is becomes the external URL."""
+    linked = states.dataset("postgres://h", "d.s.t", dataSource={"uri": "https://db.acme.com/d"})
+    other = states.dataset("postgres://h", "d.s.t", dataSource={"uri": "postgres://h"})
+
+    assert accepted(translator.dataset(linked)).by_name()["datasetProperties"]["externalUrl"] == (
+        "https://db.acme.com/d"
+    )
+    assert "externalUrl" not in accepted(translator.dataset(other)).by_name()["datasetProperties"]
+
+
+@pytest.mark.parametrize("platform", UNKNOWN_TO_DATAHUB)
+def test_every_description_of_a_platform_is_valid(accepted, platform):
+    """Each kind is one that DataHub knows."""
+    assert len(accepted(platform_aspects(platform))) == 1
+
+
+def test_a_platform_that_datahub_lacks_is_described(states, translator, accepted):
+    """DataHub's server knows Postgres by itself; of DuckDB it is told name and kind."""
+    duckdb = accepted(translator.dataset(states.dataset("duckdb:///t.duckdb", "t.main.x")))
+    postgres = accepted(translator.dataset(states.dataset("postgres://h", "d.s.t")))
+
+    assert {
+        "name": "duckdb",
+        "displayName": "DuckDB",
+        "type": "RELATIONAL_DB",
+        "datasetNameDelimiter": ".",
+    } == duckdb.by_name("dataPlatform")["dataPlatformInfo"]
+    assert {} == postgres.by_name("dataPlatform")

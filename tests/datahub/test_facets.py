@@ -1,17 +1,19 @@
-"""Every facet of the specification is mapped, kept, or ignored with a reason."""
+"""Every facet of the specification is mapped or kept."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
 import re
+from pathlib import Path
 
 import pytest
 from openlineage.client import generated
 from openlineage.client.generated import base
 
-from openlineage_bridge_datahub import facets
-from openlineage_bridge_datahub.facets import IGNORED, KEPT, MAPPED, custom_properties
+from openlineage_bridge_datahub import coverage, facet_page, facets
+from openlineage_bridge_datahub.coverage import ROWS
+from openlineage_bridge_datahub.facets import KEPT, MAPPED, custom_properties
 
 # The specification's facets (spec/facets and spec/registry, August 2026).
 STANDARD = {
@@ -41,20 +43,28 @@ KINDS = [
 
 
 def tables():
-    return [*MAPPED, *KEPT, *IGNORED]
+    return [(row.kind, row.facet) for row in ROWS]
 
 
-def test_each_standard_facet_stands_in_exactly_one_table():
-    """No facet is forgotten and none is in two tables."""
+def test_each_standard_facet_stands_in_the_table_once():
+    """No facet is forgotten and none is there twice."""
     expected = sorted((kind, name) for kind, listed in STANDARD.items() for name in listed.split())
 
     assert expected == sorted(tables())
+    assert expected == sorted({**MAPPED, **KEPT})
 
 
-def test_ignoring_has_a_reason():
-    """What is not read says why; what is mapped says where to."""
-    assert all(IGNORED.values())
+def test_what_is_mapped_says_where_to():
+    """A row without a fate, or mapped to nothing, is no row."""
+    assert {coverage.MAPPED, coverage.KEPT} == {row.fate for row in ROWS}
     assert all(MAPPED.values())
+
+
+def test_the_page_is_the_table():
+    """The documentation is what `python -m openlineage_bridge_datahub.facet_page` prints."""
+    written = Path(__file__).parents[2] / "docs" / "facet-coverage.md"
+
+    assert written.read_text() == facet_page.page()
 
 
 def facet_classes():
@@ -122,11 +132,11 @@ def test_lists_of_names_and_values_become_a_property_each(states):
 
 
 def test_large_facets_and_values_are_bounded(states):
-    """A logical plan is left out, a long value cut."""
+    """Of a logical plan the beginning is kept, a long value is cut."""
     plan = states.facets(**{"spark.logicalPlan": {"plan": "x" * facets.MAX_FACET_BYTES}})
     value = custom_properties("run", states.facets(acme={"text": "x" * 5000}))["acme.text"]
 
-    assert custom_properties("run", plan) == {}
+    assert custom_properties("run", plan) == {"spark.logicalPlan": '{"plan": "' + "x" * 989 + "…"}
     assert (len(value), value[-1]) == (facets.MAX_VALUE, "…")
 
 

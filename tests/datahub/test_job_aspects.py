@@ -41,6 +41,7 @@ def test_lineage_stands_on_the_job(states, accepted, load, orders, stats):
                 "downstreamType": "FIELD",
                 "downstreams": [f"urn:li:schemaField:({STATS},n)"],
                 "transformOperation": "INDIRECT:FILTER",
+                "confidenceScore": 0.5,
             },
         ],
     }

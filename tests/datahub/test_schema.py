@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openlineage_bridge_datahub.names import keep, lower
-from openlineage_bridge_datahub.schema import data_type, fields_of, schema_metadata
+from openlineage_bridge_datahub.schema import data_type, fields_of, paths_by_name, schema_metadata
 
 
 def paths(*fields):
@@ -136,3 +136,107 @@ def test_whatever_the_facet_datahub_accepts_the_schema(oracle, facet):
     if actual is not None:
         urn = "urn:li:dataset:(urn:li:dataPlatform:hive,t,PROD)"
         assert oracle.judge("dataset", urn, "schemaMetadata", actual) == []
+
+
+# --- what arrays and maps hold --------------------------------------------------------------------------------------
+
+SKU = {"name": "sku", "type": "string"}
+HELD = [
+    (
+        {
+            "name": "items",
+            "type": "array",
+            "fields": [{"name": "_element", "type": "struct", "fields": [SKU]}],
+        },
+        {
+            "items": "[version=2.0].[type=struct].[type=array].[type=struct].items",
+            "items._element": "[version=2.0].[type=struct].[type=array].[type=struct].items",
+            "items._element.sku": "[version=2.0].[type=struct].[type=array].[type=struct].items.[type=string].sku",
+            "items.sku": "[version=2.0].[type=struct].[type=array].[type=struct].items.[type=string].sku",
+        },
+    ),
+    (
+        {"name": "tags", "type": "array", "fields": [{"name": "_element", "type": "string"}]},
+        {
+            "tags": "[version=2.0].[type=struct].[type=array].[type=string].tags",
+            "tags._element": "[version=2.0].[type=struct].[type=array].[type=string].tags",
+        },
+    ),
+    (
+        {
+            "name": "prices",
+            "type": "map",
+            "fields": [
+                {"name": "key", "type": "string"},
+                {"name": "value", "type": "struct", "fields": [SKU]},
+            ],
+        },
+        {
+            "prices": "[version=2.0].[type=struct].[type=map].[type=struct].prices",
+            "prices.value": "[version=2.0].[type=struct].[type=map].[type=struct].prices",
+            "prices.value.sku": "[version=2.0].[type=struct].[type=map].[type=struct].prices.[type=string].sku",
+            "prices.sku": "[version=2.0].[type=struct].[type=map].[type=struct].prices.[type=string].sku",
+        },
+    ),
+    (
+        {
+            "name": "grid",
+            "type": "array",
+            "fields": [
+                {
+                    "name": "_element",
+                    "type": "array",
+                    "fields": [{"name": "_element", "type": "struct", "fields": [SKU]}],
+                }
+            ],
+        },
+        {
+            "grid": "[version=2.0].[type=struct].[type=array].[type=array].[type=struct].grid",
+            "grid.sku": "[version=2.0].[type=struct].[type=array].[type=array].[type=struct].grid.[type=string].sku",
+        },
+    ),
+    (
+        {"name": "value", "type": "struct", "fields": [{"name": "element", "type": "int"}]},
+        {
+            "value": "[version=2.0].[type=struct].[type=struct].value",
+            "value.element": "[version=2.0].[type=struct].[type=struct].value.[type=int].element",
+        },
+    ),
+]
+
+
+@pytest.mark.parametrize(("field", "expected"), HELD)
+def test_what_arrays_and_maps_hold_is_no_field_of_its_own(field, expected):
+    """Spark and Flink list it as a field; DataHub's path has its type, and column lineage may name it or not."""
+    actual = paths_by_name({"fields": [field]}, keep)
+
+    assert expected == {name: actual.get(name) for name in expected}
+
+
+nested_fields = st.recursive(
+    st.builds(
+        lambda name, kind: {"name": name, "type": kind},
+        st.sampled_from(["a", "b", "value", "element", "_element", "a.b"]),
+        st.sampled_from(
+            ["string", "array<int>", "map<string,int>", "struct<x:int>", "array", "map", "struct", ""]
+        ),
+    ),
+    lambda inner: st.builds(
+        lambda name, kind, fields: {"name": name, "type": kind, "fields": fields},
+        st.sampled_from(["a", "b", "value", "_element"]),
+        st.sampled_from(["array", "map", "struct", "string"]),
+        st.lists(inner, max_size=3),
+    ),
+    max_leaves=8,
+)
+
+
+@given(st.lists(nested_fields, max_size=4))
+def test_column_lineage_and_schema_agree_on_every_path(fields):
+    """Whatever the nesting: a column that the schema has is called in lineage as it is called there."""
+    facet = {"fields": fields}
+    schema = schema_metadata(facet, name="t", platform="hive", fold=keep, tags={})
+    paths = [field["fieldPath"] for field in schema["fields"]] if schema else []
+
+    assert len(paths) == len(set(paths))
+    assert set(paths_by_name(facet, keep).values()) <= set(paths)

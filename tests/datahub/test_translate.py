@@ -14,7 +14,7 @@ from openlineage_bridge.errors import ConfigError
 from openlineage_bridge.events import DatasetKey, Facets, JobKey
 from openlineage_bridge.translation import DatasetState, JobIdentity, Translator, Use
 from openlineage_bridge_datahub import DataHubTranslator
-from openlineage_bridge_datahub.facets import IGNORED, KEPT, MAPPED
+from openlineage_bridge_datahub.coverage import ROWS
 
 RUN = "06d4248d-0000-4000-8000-000000000000"
 TASK = {"jobType": {"integration": "PREFECT", "jobType": "TASK", "processingType": "BATCH"}}
@@ -49,6 +49,25 @@ keys = st.sampled_from(
         "transformations",
         "nominalStartTime",
         "message",
+        "assertions",
+        "assertion",
+        "success",
+        "column",
+        "tests",
+        "status",
+        "params",
+        "columnMetrics",
+        "rowCount",
+        "quantiles",
+        "sum",
+        "count",
+        "lifecycleStateChange",
+        "previousIdentifier",
+        "hierarchy",
+        "dataset",
+        "outputCondition",
+        "partitions",
+        "dimensions",
     ]
 )
 junk = st.recursive(
@@ -62,24 +81,36 @@ junk = st.recursive(
 )
 # A facet is an object: the bridge leaves out any other.
 any_facet = st.dictionaries(keys, junk, max_size=4)
-any_facets = st.dictionaries(
-    st.sampled_from([name for _, name in (*MAPPED, *KEPT, *IGNORED)]), any_facet, max_size=5
-)
+any_facets = st.dictionaries(st.sampled_from([row.facet for row in ROWS]), any_facet, max_size=5)
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
-@given(about_job=any_facets, about_run=any_facets, about_dataset=any_facets)
+@given(
+    about_job=any_facets,
+    about_run=any_facets,
+    about_dataset=any_facets,
+    result=st.sampled_from(["COMPLETE", "FAIL"]),
+)
 def test_whatever_the_facets_datahub_accepts_the_aspects(
-    states, accepted, about_job, about_run, about_dataset
+    states, accepted, about_job, about_run, about_dataset, result
 ):
     """Malformed facets cost themselves at most: the translator is total and what it says is valid."""
-    translator = DataHubTranslator()
-    dataset = DatasetState(DatasetKey("postgres://h", "d.s.t"), states.facets(**about_dataset))
+    said = {"siblings": True, "dropped": "remove"}
+    translator = DataHubTranslator.from_options({"datasets": said, "most_pairs": 1})
+    times = dict.fromkeys(about_dataset, START_US)
+    dataset = DatasetState(DatasetKey("postgres://h", "d.s.t"), states.facets(**about_dataset), times)
     use = Use(dataset, states.facets(**about_run))
     job = JobIdentity(JobKey("n", "a.b"), states.facets(**about_job))
     state = attrs.evolve(states.job(job, [use], [use]), run_facets=states.facets(**about_run))
     run = states.run(
-        job, RUN, facets=about_run, started=START_US, ended=START_US, result="FAIL", inputs=(use,)
+        job,
+        RUN,
+        facets=about_run,
+        started=START_US,
+        ended=START_US,
+        result=result,
+        inputs=(use,),
+        outputs=(use,),
     )
 
     accepted(translator.job(state))
@@ -100,7 +131,9 @@ def test_it_is_a_translator(translator, states):
     [
         ({"enviroment": "PROD"}, "env"),
         ({"env": "production"}, "production"),
-        ({"datasets": {"schema": "missing"}}, "server"),
+        ({"datasets": {"tags_and_owners": "replace"}}, "tags_and_owners"),
+        ({"datasets": {"dropped": True}}, "dropped"),
+        ({"most_pairs": -1}, "most_pairs"),
         ({"datasets": {"schema": "often"}}, "often"),
         ({"datasets": 3}, "datasets"),
         ({"namespaces": [{"match": "a", "instance": "b"}]}, "instance"),

@@ -197,7 +197,7 @@ CASES = [
     ("iceberg://catalog", "a.b.c.orders", None, "iceberg", "a.b.c.orders"),
     ("vertica://h:5433", "vdb.public.orders", None, "vertica", "vdb.public.orders"),
     ("crate://h:5432", "db.doc.t", None, "crate", "db.doc.t"),
-    ("dagster", "warehouse/orders", None, "dagster", "warehouse/orders"),
+    ("dagster", "warehouse/orders", None, "dagster", "warehouse.orders"),
 ]
 
 

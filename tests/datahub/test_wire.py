@@ -17,6 +17,7 @@ from datahub.emitter.serialization_helper import post_json_transform
 from openlineage_bridge.events import encode
 from openlineage_bridge.translation import Proposal
 from openlineage_bridge_datahub import DataHubTranslator
+from openlineage_bridge_datahub.options import DatasetOptions
 from openlineage_bridge_datahub.sinks.file import FileSink
 from openlineage_bridge_datahub.sinks.rest import RestSink
 
@@ -86,7 +87,10 @@ def normalised(oracle, received):
 
 def test_the_rest_sink_sends_what_datahubs_emitter_sends(gms, oracle, aspects):
     """Same path, same headers, same envelope, same proposals in the same order."""
-    emitter, sink = DataHubRestEmitter(gms.url, token="t"), RestSink(gms.url, token="t")
+    always = DatasetOptions(
+        schema="always", properties="always", containers="always", tags_and_owners="always", lineage="always"
+    )
+    emitter, sink = DataHubRestEmitter(gms.url, token="t"), RestSink(gms.url, token="t", datasets=always)
 
     emitter.emit_mcps([wrapper(oracle, each) for each in aspects])
     theirs, gms.requests = gms.requests, []

@@ -196,6 +196,18 @@ def test_parent_jobs(world, facets, expected):
     assert ([] if expected is None else [expected]) == found
 
 
+def test_a_declared_job_may_name_its_parent(world):
+    """In a facet of its own, since only runs have a parent in the specification; the facet is no more than that."""
+    parent = PARENT | {"root": PARENT}
+    facts = {
+        key.facet: fact.body for key, fact in said(world.job_event(openlineageBridge_parent=parent)).items()
+    }
+
+    assert {"@parent", "@producer"} == facts.keys()
+    assert facts["@parent"] == b'{"parent":["ns","dag"],"root":["ns","dag"]}'
+    assert set() == where(world.job_event(openlineageBridge_parent={"job": "dag"}), "@parent")
+
+
 def test_job_event_replaces(world):
     """Its inputs and outputs are one fact: a newer JobEvent takes the older one's place."""
     older, newer = (

@@ -7,7 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openlineage_bridge.events import DatasetKey, JobKey
-from openlineage_bridge.lineage import Candidate, Column, ColumnEdge, Lineage, lineage_of, speakers
+from openlineage_bridge.lineage import (
+    Candidate,
+    Column,
+    ColumnEdge,
+    Influence,
+    Lineage,
+    lineage_of,
+    speakers,
+)
 
 JOB, UPSTREAM = JobKey("ns", "flow"), JobKey("ns", "upstream")
 A, B, C, D = (DatasetKey("db", name) for name in "abcd")
@@ -149,7 +157,15 @@ COLUMNS = [
     ([named(A, field="y", transformations=[FILTER])], [(("y",), "INDIRECT:FILTER", True)]),
     (
         [named(A, field="y", transformations=[FILTER, DIRECT])],
-        [(("y",), "DIRECT:IDENTITY, INDIRECT:FILTER", False)],
+        [(("y",), "DIRECT:IDENTITY", False), (("y",), "INDIRECT:FILTER", True)],
+    ),
+    (
+        [named(A, field="y", transformations=[{**DIRECT, "masking": True, "description": " sha256 "}])],
+        [(("y",), "DIRECT:IDENTITY (masking): sha256", False)],
+    ),
+    (
+        [named(A, field="y", transformations=[{"masking": True, "description": 3}])],
+        [(("y",), "(masking)", False)],
     ),
     (
         [named(A, field="y", transformations=[DIRECT]), named(A, field="z", transformations=[FILTER])],
@@ -183,11 +199,32 @@ def test_deprecated_transformation_of_a_column():
     assert "MASKED" == edge.transformation
 
 
+def test_deprecated_description_of_a_column():
+    """``transformationDescription`` says what was done, beside its type."""
+    words = {"transformationType": "IDENTITY", "transformationDescription": "as it is"}
+    facet = {"fields": {"x": {"inputFields": [named(A, field="y")], **words}}}
+    [edge] = lineage_of(JOB, {}, {B: {"columnLineage": facet}}).columns
+
+    assert "IDENTITY: as it is" == edge.transformation
+
+
 def test_dependencies_of_the_whole_dataset_are_no_columns():
     """``dataset[]`` (1-2-0) names inputs that influence every row."""
     facet = {"fields": {}, "dataset": [named(A, field="y", transformations=[FILTER])]}
 
-    assert Lineage((A,), (B,)) == lineage_of(JOB, {}, {B: {"columnLineage": facet}})
+    expected = Lineage((A,), (B,), influences=(Influence(B, Column(A, "y"), "INDIRECT:FILTER"),))
+
+    assert expected == lineage_of(JOB, {}, {B: {"columnLineage": facet}})
+
+
+def test_what_decides_a_whole_output_is_apart_from_what_flows_into_it():
+    """In the lineage facet too: an indirect input of a dataset is an influence, a direct one is not."""
+    entry = dataset(B, inputs=[dataset(A, transformations=[FILTER]), dataset(C, transformations=[DIRECT])])
+
+    actual = lineage_of(JOB, {A: {}, C: {}}, {B: {}}, {"entries": [entry]})
+
+    assert (Influence(B, Column(A, ""), "INDIRECT:FILTER"),) == actual.influences
+    assert ((A, B), (C, B)) == actual.pairs
 
 
 @pytest.mark.parametrize(

@@ -194,6 +194,39 @@ def test_two_namespaces_for_one_table_are_one_entity(bridge, world):
     assert {"description": "older"} == bridge.holds()["dataset:postgres://h/a", "is"]["documentation"]
 
 
+def measured(rows: int) -> dict:
+    return {"namespace": "db://h", "name": "a", "facets": {"dataQualityMetrics": {"rowCount": rows}}}
+
+
+def test_a_measurement_of_a_dataset_event_has_its_moment(bridge, world, plain):
+    """The translator is told when it was made, also where the same is measured again; its marks are no facets."""
+
+    class Timed(plain.PlainTranslator):
+        asked: list = []  # noqa: RUF012 - of this test alone
+
+        def dataset(self, dataset):
+            self.asked.append((dict(dataset.times), sorted(dataset.facets)))
+            return super().dataset(dataset)
+
+    translator = Timed()
+    bridge.pipeline = Pipeline(bridge.store, translator)
+    for second in (1, 3, 2):
+        bridge.hear(world.dataset_event(measured(7), second=second))
+
+    moment = 1_704_067_200_000_000
+    assert [
+        ({"dataQualityMetrics": moment + 1_000_000}, ["dataQualityMetrics"]),
+        ({"dataQualityMetrics": moment + 3_000_000}, ["dataQualityMetrics"]),
+    ] == translator.asked
+
+
+def test_a_measurement_of_a_run_is_the_runs(bridge, world):
+    """The dataset itself says nothing of it: it would change with every run."""
+    bridge.hear(world.run_event(outputs=[measured(7)]))
+
+    assert "dataQualityMetrics" not in bridge.holds()["dataset:db://h/a", "is"]
+
+
 # --- what cannot be processed ---------------------------------------------------------------------------------------
 
 

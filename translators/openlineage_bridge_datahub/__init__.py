@@ -8,16 +8,23 @@
     ├── platforms.py        one row per platform: whose naming rule it follows
     ├── names.py            the shapes of names
     ├── path_specs.py       which folder of a data lake is the table
-    └── encoding.py         URN text: reserved characters and length
+    ├── encoding.py         URN text: reserved characters and length
+    └── proposing.py        which rule would give datasets the URNs that DataHub has
     jobs.py             a job's orchestrator, flow and task
-    facets.py           which facet becomes what: mapped, kept or ignored
+    coverage.py         which facet becomes what; facet_page.py prints it, facets.py reads them
     translate.py        the translator
     ├── job_aspects.py, run_aspects.py, dataset_aspects.py
     ├── edges.py            edges and column lineage
+    ├── queries.py          the SQL of a job
     ├── schema.py           types and field paths
-    ├── curated.py          owners and tags
+    ├── containers.py       databases, schemas, catalogs
+    ├── activity.py         what happened at a moment: operations.py, profiles.py, assertions.py
+    ├── curated.py          owners, tags and terms
+    ├── platform_info.py    platforms that DataHub does not know by itself
     └── options.py          its section of the configuration
     sinks/              where proposals go: a file, or DataHub's REST interface
+    ├── held.py             what DataHub holds already, and from whom
+    └── catalog.py          on which entities lineage lands
 
 acryl-datahub is imported nowhere here: it is the judge in the tests.
 """

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from typing import Any
 
-from openlineage_bridge.events import JobKey
+from openlineage_bridge.events import Facets, JobKey
 from openlineage_bridge.lineage import Lineage, lineage_of
 from openlineage_bridge.translation import Aspect, DatasetState
-from openlineage_bridge_datahub.curated import global_tags, ownership, tags_by_field
+from openlineage_bridge_datahub.activity import dataset_activity
+from openlineage_bridge_datahub.containers import browse_path, container_aspects, containers
+from openlineage_bridge_datahub.curated import (
+    global_tags,
+    glossary_terms,
+    ownership,
+    tags_by_field,
+    terms_by_field,
+)
 from openlineage_bridge_datahub.edges import DatasetsOfJob, fine_grained
 from openlineage_bridge_datahub.encoding import platform_urn
-from openlineage_bridge_datahub.facets import custom_properties, facet_of, words
+from openlineage_bridge_datahub.facets import custom_properties, facet_of, objects, words
 from openlineage_bridge_datahub.job_aspects import platform_instance
 from openlineage_bridge_datahub.options import Options
+from openlineage_bridge_datahub.platform_info import platform_aspects
 from openlineage_bridge_datahub.schema import schema_metadata
 from openlineage_bridge_datahub.urns import DatasetNaming, NamedDataset
 
@@ -35,7 +45,8 @@ SUBTYPES = {
 def dataset_aspects(state: DatasetState, naming: DatasetNaming, options: Options) -> Iterator[Aspect]:
     """Aspects of the dataset; none where it has no URN.
 
-    Never ``status``: it would bring back a dataset that somebody removed and that is not ours.
+    Never ``status`` of one that nobody said was dropped: it would bring back a dataset that somebody removed and that
+    is not ours.
     """
     named = naming.named(state.key.namespace, state.key.name, state.facets)
     if named.urn is None:
@@ -45,33 +56,79 @@ def dataset_aspects(state: DatasetState, naming: DatasetNaming, options: Options
     for name, value in _values(state, named, naming, options):
         if value:
             yield Aspect(named.urn, ENTITY, name, value)
+    yield from platform_aspects(named.platform)
+    if options.datasets.containers != "never":
+        yield from _contained(state, named)
+    if options.datasets.siblings:
+        yield from _siblings(state, named, naming)
+    yield from dataset_activity(state, named, naming, options.datasets)
 
 
 def _values(
     state: DatasetState, named: NamedDataset, naming: DatasetNaming, options: Options
 ) -> Iterator[tuple[str, dict[str, Any] | None]]:
-    facets, curated = state.facets, options.datasets.tags_and_owners
-    if options.datasets.schema == "always":
-        yield "schemaMetadata", _schema(state, named, with_tags=curated)
+    facets, said = state.facets, options.datasets
+    curated = said.tags_and_owners != "never"
+    if said.schema != "never":
+        yield "schemaMetadata", _schema(state, named, said.term_keys if curated else None)
+    if said.properties != "never":
         yield "datasetProperties", _properties(state)
-    if kind := words(facets, "datasetType", "datasetType"):
-        yield "subTypes", {"typeNames": _subtypes(kind, words(facets, "datasetType", "subType"))}
+        if kind := words(facets, "datasetType", "datasetType"):
+            yield "subTypes", {"typeNames": _subtypes(kind, words(facets, "datasetType", "subType"))}
     if curated:
-        yield "globalTags", global_tags(facet_of(facets, "tags"))
+        yield "globalTags", global_tags(facet_of(facets, "tags"), said.term_keys)
+        yield "glossaryTerms", glossary_terms(facet_of(facets, "tags"), said.term_keys)
         yield "ownership", ownership(facet_of(facets, "ownership"))
     if named.instance:
         yield "dataPlatformInstance", platform_instance(named.platform, named.instance)
-    yield "upstreamLineage", _upstream_lineage(state, naming, indirect=options.indirect_columns)
+    if said.lineage != "never":
+        yield "upstreamLineage", _upstream_lineage(state, naming, indirect=options.indirect_columns)
 
 
-def _schema(state: DatasetState, named: NamedDataset, *, with_tags: bool) -> dict[str, Any] | None:
+def _schema(
+    state: DatasetState, named: NamedDataset, term_keys: Collection[str] | None
+) -> dict[str, Any] | None:
+    """``schemaMetadata``, with tags and terms of the columns unless ``term_keys`` is None."""
     facet = facet_of(state.facets, "schema")
     if not facet:
         return None
-    tags = tags_by_field(facet_of(state.facets, "tags")) if with_tags else {}
+    stated = facet_of(state.facets, "tags") if term_keys is not None else {}
     return schema_metadata(
-        facet, name=state.key.name, platform=named.platform, fold=named.fold_column, tags=tags
+        facet,
+        name=state.key.name,
+        platform=named.platform,
+        fold=named.fold_column,
+        tags=tags_by_field(stated, term_keys or ()),
+        terms=terms_by_field(stated, term_keys or ()),
     )
+
+
+def _contained(state: DatasetState, named: NamedDataset) -> Iterator[Aspect]:
+    """The container of the dataset, those around it, and the way to it."""
+    assert named.urn is not None
+    around = containers(state.facets, named)
+    if around:
+        yield Aspect(named.urn, ENTITY, "container", {"container": around[-1].urn})
+        yield Aspect(named.urn, ENTITY, "browsePathsV2", browse_path(around, named))
+        yield from container_aspects(around, named)
+
+
+def _siblings(state: DatasetState, named: NamedDataset, naming: DatasetNaming) -> Iterator[Aspect]:
+    """The dataset beside what its symlinks, and the name it was sent under, are called in DataHub; it is the primary."""
+    assert named.urn is not None
+    places = [state.key, *_symlinked(state.facets)]
+    others = sorted({urn for each in places if (urn := naming.resolve(*each).urn)} - {named.urn})
+    if others:
+        yield Aspect(named.urn, ENTITY, "siblings", {"siblings": others, "primary": True})
+    for other in others:
+        yield Aspect(other, ENTITY, "siblings", {"siblings": [named.urn], "primary": False})
+
+
+def _symlinked(facets: Facets) -> Iterator[tuple[str, str]]:
+    for each in objects(facet_of(facets, "symlinks").get("identifiers")):
+        namespace, name = each.get("namespace"), each.get("name")
+        if isinstance(namespace, str) and isinstance(name, str):
+            yield namespace, name
 
 
 def _properties(state: DatasetState) -> dict[str, Any]:
@@ -85,7 +142,12 @@ def _properties(state: DatasetState) -> dict[str, Any]:
     }
     if description := words(state.facets, "documentation", "description"):
         value["description"] = description
+    if _WEB.fullmatch(uri := words(state.facets, "dataSource", "uri")):
+        value["externalUrl"] = uri
     return value
+
+
+_WEB = re.compile(r"https?://\S+")
 
 
 def _short_name(name: str) -> str:

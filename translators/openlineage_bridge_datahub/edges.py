@@ -8,10 +8,10 @@ from typing import Any
 import attrs
 
 from openlineage_bridge.events import DatasetKey
-from openlineage_bridge.lineage import ColumnEdge
+from openlineage_bridge.lineage import ColumnEdge, Influence, Lineage
 from openlineage_bridge.translation import DatasetState, Use
 from openlineage_bridge_datahub.encoding import field_urn
-from openlineage_bridge_datahub.facets import facet_of
+from openlineage_bridge_datahub.facets import facet_of, text_of
 from openlineage_bridge_datahub.names import Fold
 from openlineage_bridge_datahub.schema import paths_by_name
 from openlineage_bridge_datahub.urns import DatasetNaming, NamedDataset
@@ -95,31 +95,141 @@ def _nested_paths(state: DatasetState | None, named: NamedDataset) -> dict[str, 
     return paths_by_name(facet_of(state.facets, "schema"), named.fold_column)
 
 
-def dataset_edges(urns: Iterable[str]) -> list[dict[str, Any]]:
-    """``Edge`` records. They carry no times: those of the hundredth run would differ from those of the first."""
-    return [{"destinationUrn": urn} for urn in urns]
+def dataset_edges(
+    urns: Iterable[str], properties: Mapping[str, Mapping[str, str]] | None = None
+) -> list[dict[str, Any]]:
+    """``Edge`` records. They carry no times: those of the hundredth run would differ from those of the first.
+
+    Args:
+        urns: The datasets.
+        properties: What else is to be said of an edge, by URN.
+    """
+    said = properties or {}
+    return [
+        {"destinationUrn": urn, "properties": dict(said[urn])} if said.get(urn) else {"destinationUrn": urn}
+        for urn in urns
+    ]
+
+
+# --- what a product of inputs and outputs would hide ----------------------------------------------------------------
+
+
+@attrs.frozen
+class Endpoints:
+    """The datasets at both ends of a job.
+
+    Args:
+        inputs: Their URNs, sorted.
+        outputs: Their URNs, sorted.
+        skipped: Why there are fewer than the job reads and writes; empty where there are not.
+    """
+
+    inputs: list[str]
+    outputs: list[str]
+    skipped: str = ""
+
+
+def endpoints(
+    lineage: Lineage,
+    inputs: Iterable[DatasetKey],
+    outputs: Iterable[DatasetKey],
+    datasets: DatasetsOfJob,
+    most: int,
+) -> Endpoints:
+    """The datasets at both ends.
+
+    DataHub takes every input of a job for an upstream of every output: where nobody said which input fed which output,
+    and the pairs are more than ``most``, only those that column lineage names.
+    """
+    every = Endpoints(datasets.urns(inputs), datasets.urns(outputs))
+    read, written = len(every.inputs), len(every.outputs)
+    if lineage.pairs is not None or not most or min(read, written) < 2 or read * written <= most:
+        return every
+    return Endpoints(
+        datasets.urns({column.dataset for edge in lineage.columns for column in edge.inputs}),
+        datasets.urns({edge.output.dataset for edge in lineage.columns}),
+        f"{read} inputs and {written} outputs without a word on which fed which are more than {most} pairs: "
+        "only column lineage is told",
+    )
+
+
+def edge_properties(lineage: Lineage, datasets: DatasetsOfJob) -> dict[str, dict[str, str]]:
+    """What is known of an input beyond that the job reads it, by URN.
+
+    ``openlineage.outputs``: the outputs that it feeds, where those are not all; ``openlineage.lineage``: ``INDIRECT``
+    for one that only decides (filters, joins); ``openlineage.influences``: how it decides whole outputs.
+    """
+    deciding = {each.dataset for edge in lineage.columns if edge.indirect for each in edge.inputs}
+    deciding |= {each.source.dataset for each in lineage.influences}
+    if lineage.pairs is None and not deciding:
+        return {}
+    direct = {each.dataset for edge in lineage.columns if not edge.indirect for each in edge.inputs}
+    found: dict[str, dict[str, str]] = {}
+    for key in lineage.inputs:
+        properties = _feeds(key, lineage)
+        if key in deciding - direct:
+            properties["openlineage.lineage"] = "INDIRECT"
+        if words := sorted({_influence(each) for each in lineage.influences if each.source.dataset == key}):
+            properties["openlineage.influences"] = text_of(", ".join(words))
+        urn = datasets.named(key).urn
+        if urn and properties:
+            found.setdefault(urn, {}).update(properties)
+    return found
+
+
+def _feeds(key: DatasetKey, lineage: Lineage) -> dict[str, str]:
+    if lineage.pairs is None:
+        return {}
+    fed = [output.name for source, output in lineage.pairs if source == key]
+    return {"openlineage.outputs": text_of(", ".join(fed))} if 0 < len(fed) < len(lineage.outputs) else {}
+
+
+def _influence(each: Influence) -> str:
+    how = each.transformation or "INDIRECT"
+    return f"{how} ({each.source.field})" if each.source.field else how
+
+
+# --- columns --------------------------------------------------------------------------------------------------------
+
+INDIRECT = 0.5
+"""``confidenceScore`` of what only decides a value; of what gives it, it is DataHub's default, 1."""
 
 
 def fine_grained(
-    edges: Iterable[ColumnEdge], datasets: DatasetsOfJob, *, indirect: bool
+    edges: Iterable[ColumnEdge], datasets: DatasetsOfJob, *, indirect: bool, query: str | None = None
 ) -> list[dict[str, Any]]:
-    """``FineGrainedLineage`` records, one downstream column each: GMS cannot patch an entry with several."""
-    found = []
+    """``FineGrainedLineage`` records, one downstream column each: GMS cannot patch an entry with several.
+
+    One record per pair of columns; what only decides is one record per output column and transformation, because there
+    a query with twenty filters repeats all of them for each of its columns.
+
+    Args:
+        edges: What is stated.
+        datasets: Names the columns.
+        indirect: Whether columns that only decide are told.
+        query: URN of the query that did it.
+    """
+    found: dict[tuple[str, str, str | None], dict[str, Any]] = {}
     columns = datasets.columns
     for edge in edges:
-        if edge.indirect and not indirect:
-            continue
         downstream = columns(edge.output.dataset).urn(edge.output.field)
-        upstreams = [urn for each in edge.inputs if (urn := columns(each.dataset).urn(each.field))]
-        if downstream is None or not upstreams:
+        if downstream is None or (edge.indirect and not indirect):
             continue
-        record: dict[str, Any] = {
-            "upstreamType": "FIELD_SET",
-            "upstreams": upstreams if len(upstreams) == 1 else sorted(set(upstreams)),
-            "downstreamType": "FIELD",
-            "downstreams": [downstream],
-        }
-        if edge.transformation:
-            record["transformOperation"] = edge.transformation
-        found.append(record)
-    return found
+        upstreams = [urn for each in edge.inputs if (urn := columns(each.dataset).urn(each.field))]
+        alone = not edge.indirect or len(upstreams) < 2
+        for group in [[urn] for urn in upstreams] if alone else [sorted(set(upstreams))]:
+            record: dict[str, Any] = {
+                "upstreamType": "FIELD_SET",
+                "upstreams": group,
+                "downstreamType": "FIELD",
+                "downstreams": [downstream],
+            }
+            if edge.indirect:
+                record["confidenceScore"] = INDIRECT
+            if edge.transformation:
+                record["transformOperation"] = edge.transformation
+            if query:
+                record["query"] = query
+            # Two columns of OpenLineage may be one in DataHub, in a platform that folds case.
+            found.setdefault((downstream, group[0], edge.transformation), record)
+    return list(found.values())

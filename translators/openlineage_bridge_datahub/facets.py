@@ -1,4 +1,4 @@
-"""Which OpenLineage facet becomes what in DataHub: each standard facet stands in exactly one of three tables."""
+"""Facets read leniently, and as custom properties where nothing else carries them."""
 
 from __future__ import annotations
 
@@ -6,89 +6,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from openlineage_bridge.events import Facets, encode
+from openlineage_bridge_datahub import coverage
+from openlineage_bridge_datahub.coverage import Key, Kind
 
-Kind = Literal["run", "job", "dataset", "input", "output"]
-Key = tuple[Kind, str]
+MAPPED: dict[Key, str] = coverage.fates(coverage.MAPPED)
+"""Read and translated (``coverage.ROWS``)."""
 
-# --- the three tables -----------------------------------------------------------------------------------------------
-
-MAPPED: dict[Key, str] = {
-    ("run", "parent"): "dataProcessInstanceRelationships.parentInstance; flow and task of the job",
-    ("run", "nominalTime"): "dataProcessInstanceProperties.created, .type and custom properties",
-    (
-        "run",
-        "errorMessage",
-    ): "dataProcessInstanceProperties.customProperties: message, language and stack trace",
-    ("run", "jobDependencies"): "dataJobInputOutput.inputDatajobEdges (upstream)",
-    (
-        "job",
-        "jobType",
-    ): "orchestrator, flow or task, subTypes, dataProcessInstanceProperties.type, custom properties",
-    ("job", "sql"): "dataTransformLogic",
-    ("job", "sourceCode"): "dataTransformLogic where the job has no sql",
-    ("job", "sourceCodeLocation"): "externalUrl and custom properties of dataFlowInfo and dataJobInfo",
-    ("job", "documentation"): "dataFlowInfo.description, dataJobInfo.description",
-    ("job", "ownership"): "ownership",
-    ("job", "tags"): "globalTags",
-    ("job", "lineage"): "dataJobInputOutput: edges, fineGrainedLineages, inputDatajobEdges",
-    ("dataset", "schema"): "schemaMetadata; field paths of column lineage",
-    (
-        "dataset",
-        "columnLineage",
-    ): "dataJobInputOutput.fineGrainedLineages; upstreamLineage where no job stated it",
-    ("dataset", "lineage"): "upstreamLineage",
-    ("dataset", "documentation"): "datasetProperties.description",
-    ("dataset", "ownership"): "ownership",
-    ("dataset", "tags"): "globalTags; of a column: globalTags in schemaMetadata",
-    ("dataset", "symlinks"): "the URN",
-    ("dataset", "datasetType"): "subTypes",
-}
-"""Read and translated."""
-
-KEPT: dict[Key, str] = {
-    ("run", "processing_engine"): "",
-    ("run", "externalQuery"): "",
-    ("run", "extractionError"): "",
-    ("run", "tags"): "a dataProcessInstance has no globalTags aspect",
-    ("run", "test"): "",
-    ("run", "executionParameters"): "",
-    ("run", "environmentVariables"): "",
-    ("run", "gcp_composer_run"): "",
-    ("run", "gcp_dataproc"): "",
-    ("job", "gcp_composer_job"): "",
-    ("job", "gcp_lineage"): "",
-    ("dataset", "dataSource"): "",
-    (
-        "dataset",
-        "catalog",
-    ): "framework also names the platform of a symlink; its name is no platform instance",
-    ("dataset", "storage"): "",
-    ("dataset", "hierarchy"): "",
-    ("dataset", "version"): "with the run that read or wrote it",
-    ("dataset", "lifecycleStateChange"): "with the run that caused it",
-    ("input", "dataQualityAssertions"): "with the run that checked it",
-    ("input", "dataQualityMetrics"): "with the run that measured it",
-    ("input", "inputStatistics"): "with the run that read it",
-    ("input", "subset"): "with the run that read it",
-    ("input", "icebergScanReport"): "with the run that read it",
-    ("output", "outputStatistics"): "with the run that wrote it",
-    ("output", "subset"): "with the run that wrote it",
-    ("output", "icebergCommitReport"): "with the run that wrote it",
-}
+KEPT: dict[Key, str] = coverage.fates(coverage.KEPT)
 """Kept as custom properties, with a remark where it is needed; so is every facet outside of the specification."""
-
-IGNORED: dict[Key, str] = {
-    (
-        "dataset",
-        "dataQualityMetrics",
-    ): "a measurement: as a property it would rewrite the dataset with every run",
-}
-"""Not read, and why."""
 
 # --- custom properties ----------------------------------------------------------------------------------------------
 
 MAX_FACET_BYTES = 8_192
-"""A facet outside of the tables is kept up to this size; Spark's logical plans are hundreds of kilobytes."""
+"""Of a facet larger than this only the beginning is kept; Spark's logical plans are hundreds of kilobytes."""
 
 MAX_VALUE = 1_000
 """Longest custom property; a longer one is cut and ends in an ellipsis."""
@@ -101,18 +31,27 @@ _PAIRS = {
 }
 
 _HEADER = frozenset({"_producer", "_schemaURL", "_deleted"})
-_DATASET_MEASUREMENTS = frozenset({"version", "lifecycleStateChange", "dataQualityAssertions"})
-# Run-dependent facets of a dataset belong to the use; on the dataset itself they would change with every run.
+# Mapped, but not all that they say.
+_ALSO_KEPT: frozenset[Key] = frozenset(
+    {
+        ("run", "test"),
+        ("dataset", "catalog"),
+        ("dataset", "dataSource"),
+        ("dataset", "hierarchy"),
+        ("dataset", "version"),
+    }
+)
+# Facets of a use that real producers send among those of a dataset; a DatasetEvent's are told at their moment.
+_MOMENTARY: frozenset[Key] = frozenset({("dataset", "dataQualityAssertions")})
 
 
 def custom_properties(kind: Kind, facets: Facets) -> dict[str, str]:
     """The facets that nothing else carries, as ``facet.field`` → text, sorted."""
     properties: dict[str, str] = {}
     for name in sorted(facets):
-        if (kind, name) not in MAPPED and (kind, name) not in IGNORED and _fits(facets, name):
-            if kind == "dataset" and name in _DATASET_MEASUREMENTS:
-                continue
-            properties.update(flattened(name, facets[name]))
+        key = (kind, name)
+        if key in _ALSO_KEPT or (key not in MAPPED and key not in _MOMENTARY):
+            properties.update(flattened(name, facets[name]) if _fits(facets, name) else _cut(name, facets))
     return properties
 
 
@@ -165,6 +104,18 @@ def text_of(value: Any) -> str:
     """A JSON value as the text of a custom property, at most ``MAX_VALUE`` long."""
     text = value if isinstance(value, str) else encode(value).decode()
     return text if len(text) <= MAX_VALUE else f"{text[: MAX_VALUE - 1]}…"
+
+
+def whole(value: Any) -> int | None:
+    """A count that is not negative and fits 64 bits; None for anything else: producers send texts and fractions too."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63 else None
+
+
+def _cut(name: str, facets: Facets) -> Iterator[tuple[str, str]]:
+    """The beginning of a large facet, as it was sent."""
+    yield name, text_of(facets.raw[name][: 2 * MAX_VALUE].decode(errors="ignore"))
 
 
 def _fits(facets: Facets, name: str) -> bool:

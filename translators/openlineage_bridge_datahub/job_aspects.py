@@ -11,17 +11,25 @@ import attrs
 from openlineage_bridge.events import Facets, JobKey
 from openlineage_bridge.translation import Aspect, JobIdentity, JobState
 from openlineage_bridge_datahub.curated import global_tags, ownership
-from openlineage_bridge_datahub.edges import dataset_edges, datasets_of, fine_grained
+from openlineage_bridge_datahub.edges import (
+    DatasetsOfJob,
+    Endpoints,
+    dataset_edges,
+    datasets_of,
+    edge_properties,
+    endpoints,
+    fine_grained,
+)
 from openlineage_bridge_datahub.encoding import platform_instance_urn, platform_urn
 from openlineage_bridge_datahub.facets import custom_properties, facet_of, objects, text_of, words
 from openlineage_bridge_datahub.jobs import JobNaming, NamedJob, job_type
+from openlineage_bridge_datahub.options import Options
+from openlineage_bridge_datahub.platform_info import platform_aspects
+from openlineage_bridge_datahub.queries import MAX_CODE, query_aspects, query_urn
 from openlineage_bridge_datahub.urns import DatasetNaming
 
 # A task also describes its flow; what the flow says about itself counts more.
 FROM_TASK, FROM_FLOW = 0, 1
-
-MAX_CODE = 100_000
-"""Longest statement or source text that is sent, in characters."""
 
 SUBTYPES = {"SQL_JOB": "SQL Job", "RDD_JOB": "RDD Job", "DAG": "DAG", "SQL": "SQL"}
 """``jobType.jobType`` → subtype where it is not just the capitalised word."""
@@ -90,17 +98,27 @@ def transform_logic(facets: Facets) -> dict[str, Any] | None:
 
 
 def job_aspects(
-    state: JobState, jobs: JobNaming, datasets: DatasetNaming, *, indirect: bool
+    state: JobState, jobs: JobNaming, datasets: DatasetNaming, options: Options
 ) -> Iterator[Aspect]:
-    """Aspects of the flow, of the job in it, and of its lineage."""
+    """Aspects of the flow, of the job in it, of its lineage, and of its query."""
     named = jobs.named(state.job)
-    lineage = _input_output(state, named, jobs, datasets, indirect=indirect)
+    touched = datasets_of(datasets, state.inputs, state.outputs)
+    ends = _endpoints(state, touched, options)
+    statement = words(state.job.facets, "sql", "query") if options.queries else ""
+    subjects = sorted({*ends.inputs, *ends.outputs})
+    query = query_urn(named.lineage_urn) if statement and subjects else None
+    upstream = _upstream_jobs(state, named, jobs)
+    lineage = _input_output(state, upstream, _Told(touched, ends, query), options)
+    yield from platform_aspects(named.orchestrator)
     yield from _flow(state.job, named)
     if named.is_flow and lineage is None:
         return
-    yield from _job(state.job, named)
+    yield from _job(state.job, named, ends.skipped)
     if lineage is not None:
         yield Aspect(named.lineage_urn, "dataJob", "dataJobInputOutput", lineage)
+    if query:
+        platforms = {touched.named(use.dataset.key).platform for use in (*state.inputs, *state.outputs)}
+        yield from query_aspects(query, named.lineage_urn, statement, subjects, platforms)
 
 
 def _flow(job: JobIdentity, named: NamedJob) -> Iterator[Aspect]:
@@ -115,14 +133,12 @@ def _flow(job: JobIdentity, named: NamedJob) -> Iterator[Aspect]:
         yield Aspect(urn, flow, "dataFlowInfo", {"name": named.place.flow}, rank=FROM_TASK)
 
 
-def _job(job: JobIdentity, named: NamedJob) -> Iterator[Aspect]:
+def _job(job: JobIdentity, named: NamedJob, skipped: str) -> Iterator[Aspect]:
     entity, urn = "dataJob", named.lineage_urn
-    yield Aspect(
-        urn,
-        entity,
-        "dataJobInfo",
-        {**_info(job, named.place.task_for_lineage), "type": {"string": "COMMAND"}},
-    )
+    info = {**_info(job, named.place.task_for_lineage), "type": {"string": "COMMAND"}}
+    if skipped:
+        info["customProperties"] = {**info["customProperties"], "openlineage.lineage": skipped}
+    yield Aspect(urn, entity, "dataJobInfo", info)
     yield Aspect(urn, entity, "status", {"removed": False})
     if named.instance:
         yield Aspect(
@@ -145,29 +161,42 @@ def _described(job: JobIdentity, entity: str, urn: str) -> Iterator[Aspect]:
 # --- lineage --------------------------------------------------------------------------------------------------------
 
 
+def _endpoints(state: JobState, touched: DatasetsOfJob, options: Options) -> Endpoints:
+    inputs = (*state.lineage.inputs, *(use.dataset.key for use in state.inputs))
+    outputs = (*state.lineage.outputs, *(use.dataset.key for use in state.outputs))
+    return endpoints(state.lineage, inputs, outputs, touched, options.most_pairs)
+
+
+@attrs.frozen
+class _Told:
+    """What is told of a job's lineage: the datasets, by name; those at its ends; and the query that links them."""
+
+    touched: DatasetsOfJob
+    ends: Endpoints
+    query: str | None
+
+
 def _input_output(
-    state: JobState, named: NamedJob, jobs: JobNaming, datasets: DatasetNaming, *, indirect: bool
+    state: JobState, upstream: Mapping[str, Mapping[str, str]], told: _Told, options: Options
 ) -> dict[str, Any] | None:
     """``dataJobInputOutput``: edges only, the deprecated arrays empty; None for a job without lineage."""
-    touched = datasets_of(datasets, state.inputs, state.outputs)
-    lineage = state.lineage
-    inputs = touched.urns((*lineage.inputs, *(use.dataset.key for use in state.inputs)))
-    outputs = touched.urns((*lineage.outputs, *(use.dataset.key for use in state.outputs)))
-    upstream = _upstream_jobs(state, named, jobs)
-    if not (inputs or outputs or upstream):
+    touched, ends = told.touched, told.ends
+    if not (ends.inputs or ends.outputs or ends.skipped or upstream):
         return None
     value: dict[str, Any] = {
         "inputDatasets": [],
         "outputDatasets": [],
-        "inputDatasetEdges": dataset_edges(inputs),
-        "outputDatasetEdges": dataset_edges(outputs),
+        "inputDatasetEdges": dataset_edges(ends.inputs, edge_properties(state.lineage, touched)),
+        "outputDatasetEdges": dataset_edges(ends.outputs),
     }
     if upstream:
         value["inputDatajobEdges"] = [
             {"destinationUrn": urn, **({"properties": properties} if properties else {})}
             for urn, properties in sorted(upstream.items())
         ]
-    if columns := fine_grained(lineage.columns, touched, indirect=indirect):
+    if columns := fine_grained(
+        state.lineage.columns, touched, indirect=options.indirect_columns, query=told.query
+    ):
         value["fineGrainedLineages"] = columns
     return value
 

@@ -33,6 +33,7 @@ ALIASES = {
     "opensearch": "elasticsearch",
     "webhdfs": "hdfs",
     "viewfs": "hdfs",
+    "hive2": "hive",
 }
 
 _URI = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-_]*):(?P<slashes>//)?(?P<rest>.*)", re.DOTALL)
@@ -81,7 +82,7 @@ def locate(namespace: str, name: str, rule: NamespaceRule) -> Location:
 
 def split_namespace(namespace: str) -> tuple[str, str, str]:
     """Scheme, authority and path of a namespace: ``postgres://host:5432`` is ``("postgres", "host:5432", "")``."""
-    text = namespace.strip()
+    text = namespace.strip().removeprefix("jdbc:")
     if _GLUE.fullmatch(text):
         return "aws:glue", text, ""
     if arn := _ARN.fullmatch(text):

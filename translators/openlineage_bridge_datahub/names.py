@@ -70,7 +70,13 @@ def glue(location: Location, platform: Platform, steps: Steps) -> str:
     if "/" in name:
         name = name.removeprefix("table/").replace("/", ".")
         steps.append("`table/{database}/{table}` is written with a dot.")
-    return ".".join(_parts(name, platform, steps))
+    return ".".join(_with_database(_parts(name, platform, steps), location, platform, steps))
+
+
+def dremio(location: Location, platform: Platform, steps: Steps) -> str:
+    """``dremio.space.folder.table``: the connector puts its own name in front."""
+    steps.append("The connector writes `dremio` in front.")
+    return prefixed("dremio", dotted(location, platform, steps))
 
 
 # Parts are separated by dots outside of quotes.
@@ -117,11 +123,11 @@ def _unquoted(part: str, quotes: str) -> str:
 
 def _with_database(parts: list[str], location: Location, platform: Platform, steps: Steps) -> list[str]:
     """The parts, with the database in front where exactly that is missing."""
-    if platform.drops_database and not location.rule.include_database:
-        return parts
-    missing = platform.parts + platform.drops_database - len(parts)
-    database = location.rule.database or database_in_path(location)
-    if missing != 1 or not database or _lost_its_schema(location.name):
+    keeps_all = location.rule.include_database or not platform.drops_database
+    wanted = platform.parts + (platform.drops_database and keeps_all)
+    # What a namespace calls its database is the part that such a connector leaves out.
+    database = location.rule.database or (database_in_path(location) if keeps_all else None)
+    if len(parts) != wanted - 1 or not database or _lost_its_schema(location.name):
         return parts
     steps.append(f"The name has one part fewer than the connector writes: database {database!r} is added.")
     return [database, *parts]
@@ -152,6 +158,9 @@ def hdfs_path(location: Location, _: Platform, steps: Steps) -> str:
     if location.rule.path_style == "no_authority":
         steps.append("path_style no_authority: the name is the path alone.")
         name = "/" + _joined(location.path, location.name)
+        spoken = _joined(location.authority, name)
+        if table_folder(name, location.rule.path_specs) is None:  # the specs may name the host
+            name = _table_folder(spoken, location, steps).removeprefix(location.authority)
     elif location.authority:
         name = _joined(location.authority, location.path, location.name)
     else:
@@ -187,6 +196,11 @@ def _table_folder(path: str, location: Location, steps: Steps) -> str:
 # --- messages and documents -----------------------------------------------------------------------------------------
 
 
+def asset_key(location: Location, _: Platform, __: Steps) -> str:
+    """``a.b.c`` of the asset ``a/b/c``, as DataHub's Dagster plugin joins the components of its key."""
+    return location.name.strip().replace("/", ".")
+
+
 def as_sent(location: Location, _: Platform, __: Steps) -> str:
     """The name as it is: topics, collections, platforms without a rule of their own."""
     return location.name.strip()
@@ -210,6 +224,28 @@ def pubsub(location: Location, _: Platform, steps: Steps) -> str | None:
         steps.append("DataHub has no dataset for a subscription; only its topic has one.")
         return None
     return (rest if kind == "topic" else location.name).replace(":", ".")
+
+
+def collection(location: Location, _: Platform, steps: Steps) -> str:
+    """``database.collection``; the collection's own name may hold dots."""
+    name, database = location.name.strip(), location.rule.database or database_in_path(location)
+    if "." in name or not database:
+        return name
+    steps.append(f"The name has no database: {database!r} is added.")
+    return f"{database}.{name}"
+
+
+_REGION = re.compile(r"(?:^|[./])([a-z]{2}(?:-[a-z]+)+-\d)(?:[./:]|$)")
+
+
+def in_region(location: Location, _: Platform, steps: Steps) -> str:
+    """``region.name`` (Kinesis, DynamoDB); the region from the rule, else from the endpoint."""
+    found = _REGION.search(location.authority)
+    region, name = location.rule.location or (found[1] if found else None), location.name.strip()
+    if region is None:
+        steps.append("The connector writes the region: set `location` in the namespace's rule.")
+        return name
+    return prefixed(region, name)
 
 
 _BACKING_INDEX = re.compile(r"\.ds-(?P<stream>.+)-\d{4}\.\d{2}\.\d{2}-\d{6}")
@@ -286,9 +322,17 @@ def _project_and_instance(location: Location) -> tuple[str, str]:
     return project, instance or location.path
 
 
-def prefixed(prefix: str | None, name: str) -> str:
-    """``prefix.name``, unless the name begins with it already."""
-    return name if not prefix or name.startswith(f"{prefix}.") else f"{prefix}.{name}"
+def prefixed(prefix: str | None, name: str, parts: int = 0) -> str:
+    """``prefix.name``, unless the name begins with it already.
+
+    Args:
+        prefix: What stands in front; nothing when it is None.
+        name: What it stands in front of.
+        parts: Dotted parts of a complete name without the prefix, where that is known: a database may be called as its
+            catalog is.
+    """
+    has_it = prefix and name.startswith(f"{prefix}.") and (not parts or name.count(".") >= parts)
+    return name if not prefix or has_it else f"{prefix}.{name}"
 
 
 def folded(name: str, fold: Fold) -> str:

@@ -8,7 +8,8 @@ from functools import lru_cache
 
 _TABLE = "{table}"
 # What the connectors strip before they make a name: schemes, and the host of an Azure account.
-_PREFIX = re.compile(r"^(?:[a-z0-9]+://)?(?:[^/]+\.(?:blob|dfs)\.core\.windows\.net/)?")
+_SCHEME = re.compile(r"^[a-z][a-z0-9]+:/*")
+_AZURE = re.compile(r"^(?:(?P<container>[^/@]+)@)?[^/]+\.(?:blob|dfs)\.core\.windows\.net/")
 _VARIABLE = re.compile(r"\{[^}]*\}|\*+")
 
 
@@ -26,18 +27,25 @@ def table_folder(path: str, specs: Iterable[str]) -> str | None:
         None where no spec with ``{table}`` fits.
     """
     patterns = [_patterns(spec) for spec in specs if _TABLE in spec]
+    bare = path.lstrip("/")
     for kind in ("whole", "folder"):
         for pattern in patterns:
-            if found := pattern[kind].fullmatch(path):
-                return found["table"]
+            if found := pattern[kind].fullmatch(bare):
+                return path[: len(path) - len(bare)] + found["table"]
     return None
 
 
 @lru_cache(maxsize=1024)
 def _patterns(spec: str) -> dict[str, re.Pattern[str]]:
-    above, _, below = _PREFIX.sub("", spec).partition(_TABLE)
+    above, _, below = _bare(spec).partition(_TABLE)
     table = f"(?P<table>{_text(above)}[^/]+?)"
     return {"whole": re.compile(table + _text(below)), "folder": re.compile(f"{table}(?:/.*)?")}
+
+
+def _bare(spec: str) -> str:
+    """``bucket/key`` of a spec, however it spells scheme and account."""
+    without_scheme = _SCHEME.sub("", spec).lstrip("/")
+    return _AZURE.sub(lambda found: f"{found['container']}/" if found["container"] else "", without_scheme)
 
 
 def _text(spec: str) -> str:

@@ -13,7 +13,8 @@ class Platform:
     """How a platform's connector names datasets.
 
     Args:
-        follows: File of acryl-datahub (below ``datahub/ingestion/source/``) whose rule this is.
+        follows: File of acryl-datahub (below ``datahub/ingestion/source/``) whose rule this is; empty where DataHub has
+            no connector and the name is what the producer sent.
         naming: From a location to the name.
         parts: Dotted parts that the connector writes.
         drops_database: It leaves out what stands before them.
@@ -71,8 +72,10 @@ PLATFORMS: dict[str, Platform] = {
     ),
     # --- catalogs
     "hive": Platform("sql/hive/hive_source.py", names.hive, parts=2, fold=names.lower),
-    "glue": Platform("aws/glue.py", names.glue),
-    "iceberg": Platform("iceberg/iceberg.py"),
+    "glue": Platform("aws/glue.py", names.glue, parts=2),
+    # At least these: a namespace may have any number of levels.
+    "iceberg": Platform("iceberg/iceberg.py", parts=2),
+    "dremio": Platform("dremio/dremio_source.py", names.dremio, fold=names.lower),
     # --- Google Cloud
     "bigquery": Platform("bigquery_v2/bigquery_audit.py", names.bigquery, parts=3, has_instance=False),
     "spanner": Platform("dataplex/dataplex_mappers.py", names.spanner),
@@ -91,7 +94,23 @@ PLATFORMS: dict[str, Platform] = {
     "kafka": Platform("kafka/kafka.py", names.as_sent),
     "pulsar": Platform("pulsar.py", names.pulsar),
     "elasticsearch": Platform("elastic_search.py", names.elasticsearch),
-    "mongodb": Platform("mongodb.py", names.as_sent),
+    "mongodb": Platform("mongodb.py", names.collection, parts=2),
+    "kinesis": Platform("kinesis/kinesis_firehose.py", names.in_region),
+    "dynamodb": Platform("dynamodb/dynamodb.py", names.in_region),
+    # --- orchestrators' own: acryl-datahub-dagster-plugin's client/dagster_generator.py, not a source
+    "dagster": Platform("", names.asset_key, has_instance=False),
+    # --- in the OpenLineage naming specification, or sent by its producers, but without a DataHub connector
+    "azurecosmos": Platform("", names.as_sent),
+    "azurekusto": Platform("", names.as_sent),
+    "box": Platform("", names.as_sent),
+    "crate": Platform("", names.as_sent),
+    "derby": Platform("", names.as_sent),
+    "fabric-warehouse": Platform("", names.as_sent),
+    "filenet": Platform("", names.as_sent),
+    "milvus": Platform("", names.as_sent),
+    "mssharepoint": Platform("", names.as_sent),
+    "oceanbase": Platform("", names.as_sent),
+    "spark": Platform("", names.as_sent),
 }
 
 UNKNOWN = Platform("", names.as_sent)

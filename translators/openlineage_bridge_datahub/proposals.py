@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from openlineage_bridge.translation import Proposal
@@ -23,14 +23,67 @@ def system_metadata(pipeline_name: str, observed_ms: int) -> dict[str, Any]:
     return {"lastObserved": observed_ms, "runId": pipeline_name, "pipelineName": pipeline_name}
 
 
-def restli_proposal(proposal: Proposal, system: bytes) -> bytes:
-    """One proposal: the aspect is a JSON document inside a JSON string. ``system`` is its systemMetadata as JSON."""
+# How GMS tells the elements of a list apart when it patches one, as acryl-datahub's patch builders say it: the list, the
+# parts of an element's key, and those that only the server or a form of attribution fills.
+_LISTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "globalTags": ("tags", ("attribution␟source", "tag")),
+    "glossaryTerms": ("terms", ("urn", "attribution␟source")),
+    "ownership": ("owners", ("owner", "type", "typeUrn", "attribution␟source")),
+}
+
+
+def additions(proposal: Proposal) -> dict[str, Any] | list[dict[str, Any]]:
+    """The aspect as a JSON patch that adds its elements to those that are there, and removes none.
+
+    The same as the patch builders of acryl-datahub 1.7 (``datahub/specific``) write.
+    """
+    value = json.loads(proposal.body)
+    if proposal.aspect_name == UPSTREAM:
+        return [_added(*each) for each in _upstream_steps(value)]
+    listed, parts = _LISTS[proposal.aspect_name]
+    patch = [_added((listed, *(each.get(part, "") for part in parts)), each) for each in value[listed]]
+    return {"arrayPrimaryKeys": {listed: list(parts)}, "patch": patch}
+
+
+UPSTREAM = "upstreamLineage"
+
+
+def _upstream_steps(value: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    """Way and value of each edge; that of a pair of columns holds nothing but how sure it is."""
+    for each in value["upstreams"]:
+        yield ("upstreams", each["dataset"]), each
+    for each in value.get("fineGrainedLineages", ()):
+        sure = {"confidenceScore": each.get("confidenceScore", 1.0)}
+        how, query = each.get("transformOperation", "NONE"), each.get("query", "NONE")
+        for upstream in each["upstreams"]:
+            yield ("fineGrainedLineages", how, each["downstreams"][0], query, upstream), sure
+
+
+def _added(way: Iterable[str], value: Mapping[str, Any]) -> dict[str, Any]:
+    """One operation of a JSON patch (RFC 6902), at a JSON pointer (RFC 6901)."""
+    steps = (each.replace("~", "~0").replace("/", "~1") for each in way)
+    return {"op": "add", "path": "/" + "/".join(steps), "value": value}
+
+
+def restli_proposal(proposal: Proposal, system: bytes, *, add: bool = False) -> bytes:
+    """One proposal: the aspect is a JSON document inside a JSON string.
+
+    Args:
+        proposal: What is proposed.
+        system: Its systemMetadata as JSON.
+        add: Whether a list is added to what is there (PATCH) instead of taking its place.
+    """
+    patched = add and (proposal.aspect_name in _LISTS or proposal.aspect_name == UPSTREAM)
+    value = json.dumps(additions(proposal), ensure_ascii=False) if patched else proposal.body.decode()
     head = {
         "entityType": proposal.entity_type,
         "entityUrn": proposal.urn,
-        "changeType": "UPSERT",
+        "changeType": "PATCH" if patched else "UPSERT",
         "aspectName": proposal.aspect_name,
-        "aspect": {"value": proposal.body.decode(), "contentType": "application/json"},
+        "aspect": {
+            "value": value,
+            "contentType": "application/json-patch+json" if patched else "application/json",
+        },
     }
     return json.dumps(head, ensure_ascii=False).encode()[:-1] + b',"systemMetadata":' + system + b"}"
 

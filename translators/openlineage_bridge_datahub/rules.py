@@ -34,7 +34,8 @@ def fabric(value: str) -> str:
     return env
 
 
-def _texts(value: Iterable[str] | str) -> tuple[str, ...]:
+def texts(value: Iterable[str] | str) -> tuple[str, ...]:
+    """Texts as a tuple; a single one stands for itself."""
     return (value,) if isinstance(value, str) else tuple(value)
 
 
@@ -73,7 +74,7 @@ class NamespaceRule:
     lowercase: bool | None = None
     lowercase_instance: bool = False
     catalog_prefix: str | None = None
-    path_specs: tuple[str, ...] = attrs.field(default=(), converter=_texts)
+    path_specs: tuple[str, ...] = attrs.field(default=(), converter=texts)
     path_style: str | None = attrs.field(
         default=None, validator=attrs.validators.optional(attrs.validators.in_(("no_authority", "authority")))
     )

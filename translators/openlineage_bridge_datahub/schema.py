@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from openlineage_bridge_datahub.curated import tag_associations
+from openlineage_bridge_datahub.curated import tag_associations, term_associations
 from openlineage_bridge_datahub.encoding import platform_urn
 from openlineage_bridge_datahub.facets import objects
 from openlineage_bridge_datahub.names import Fold
@@ -119,15 +119,33 @@ def _walk(source: Mapping[str, Any], above: str, dotted: str, fold: Fold) -> Ite
     name = source.get("name")
     if not isinstance(name, str) or not name.strip():
         return
-    inner = objects(source.get("fields"))
     own = f"{dotted}.{name}" if dotted else name
-    if not above and not inner and not is_complex(native_type(source)):
+    if not above and not objects(source.get("fields")) and not is_complex(native_type(source)):
         yield Field(fold(name), own, source)
         return
-    path = f"{above or _V2_ROOT}.{_v2_type(native_type(source), has_fields=bool(inner))}.{fold(name)}"
+    kind, inside, inner = _unwrapped(source)
+    path = f"{above or _V2_ROOT}.{kind}.{fold(name)}"
     yield Field(path, own, source)
     for each in inner:
-        yield from _walk(each, path, own, fold)
+        yield from _walk(each, path, f"{own}{inside}", fold)
+
+
+ELEMENTS = {"array": ("_element", "element"), "map": ("value",)}
+"""What producers call that which an array or a map holds, where they list it as a field (Spark, Flink)."""
+
+
+def _unwrapped(source: Mapping[str, Any]) -> tuple[str, str, list[dict[str, Any]]]:
+    """The type in a version 2 path, the way to what an array or map holds, and the fields of that.
+
+    An array of structs is ``[type=array].[type=struct]``, with the struct's fields directly below.
+    """
+    native, inner = native_type(source), objects(source.get("fields"))
+    word = _AVRO.get(_word(native), "string")
+    for held in inner:
+        if held.get("name") in ELEMENTS.get(word, ()):
+            kind, inside, fields = _unwrapped(held)
+            return f"[type={word}].{kind}", f".{held['name']}{inside}", fields
+    return _v2_type(native, has_fields=bool(inner)), "", inner
 
 
 def is_complex(native: str) -> bool:
@@ -159,15 +177,30 @@ def native_type(source: Mapping[str, Any]) -> str:
 
 
 def paths_by_name(facet: Mapping[str, Any], fold: Fold) -> dict[str, str]:
-    """From a column as column lineage names it to its path in the schema."""
-    return {field.dotted: field.path for field in fields_of(facet, fold)}
+    """From a column as column lineage names it to its path in the schema; what arrays hold may be left out of it."""
+    found: dict[str, str] = {}
+    for field in fields_of(facet, fold):
+        found.setdefault(field.dotted, field.path)
+        found.setdefault(_WRAPPERS.sub("", field.dotted), field.path)
+        if inside := _unwrapped(field.source)[1]:
+            found.setdefault(f"{field.dotted}{inside}", field.path)
+    return found
+
+
+_WRAPPERS = re.compile(r"\.(?:_element|element|value)(?=\.)")
 
 
 # --- the aspect -----------------------------------------------------------------------------------------------------
 
 
 def schema_metadata(
-    facet: Mapping[str, Any], *, name: str, platform: str, fold: Fold, tags: Mapping[str, list[str]]
+    facet: Mapping[str, Any],
+    *,
+    name: str,
+    platform: str,
+    fold: Fold,
+    tags: Mapping[str, list[str]],
+    terms: Mapping[str, list[str]] | None = None,
 ) -> dict[str, Any] | None:
     """``schemaMetadata``, or None where the facet has no field.
 
@@ -177,8 +210,9 @@ def schema_metadata(
         platform: Of the URN: a Hive table on S3 is ``hive``.
         fold: What the platform's connector does with the case of a column.
         tags: Tag URNs by column.
+        terms: Glossary term URNs by column.
     """
-    fields = _columns(facet, fold, tags)
+    fields = _columns(facet, fold, tags, terms or {})
     if not fields:
         return None
     return {
@@ -191,16 +225,18 @@ def schema_metadata(
     }
 
 
-def _columns(facet: Mapping[str, Any], fold: Fold, tags: Mapping[str, list[str]]) -> list[dict[str, Any]]:
+def _columns(
+    facet: Mapping[str, Any], fold: Fold, tags: Mapping[str, list[str]], terms: Mapping[str, list[str]]
+) -> list[dict[str, Any]]:
     """The fields of the aspect. Plain columns, nearly all of them, take the short way."""
     columns: dict[str, dict[str, Any]] = {}
     for source in objects(facet.get("fields")):
-        plain = None if tags or "fields" in source else _plain_column(source, fold)
+        plain = None if tags or terms or "fields" in source else _plain_column(source, fold)
         if plain is not None:
             columns.setdefault(plain["fieldPath"], plain)
         else:
             for field in _walk(source, "", "", fold):
-                columns.setdefault(field.path, _field(field, tags.get(field.dotted)))
+                columns.setdefault(field.path, _field(field, tags.get(field.dotted), terms.get(field.dotted)))
     return list(columns.values())
 
 
@@ -224,6 +260,8 @@ def _column(path: str, native: str, description: Any) -> dict[str, Any]:
     return {**value, "description": description} if isinstance(description, str) and description else value
 
 
-def _field(field: Field, tags: list[str] | None) -> dict[str, Any]:
+def _field(field: Field, tags: list[str] | None, terms: list[str] | None) -> dict[str, Any]:
     column = _column(field.path, native_type(field.source), field.source.get("description"))
-    return {**column, "globalTags": tag_associations(tags)} if tags else column
+    if tags:
+        column = {**column, "globalTags": tag_associations(tags)}
+    return {**column, "glossaryTerms": term_associations(terms)} if terms else column

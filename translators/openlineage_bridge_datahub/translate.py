@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import attrs
@@ -15,10 +15,12 @@ from openlineage_bridge.translation import (
     Resolution,
     RunState,
 )
+from openlineage_bridge_datahub.activity import run_activity
 from openlineage_bridge_datahub.dataset_aspects import dataset_aspects
 from openlineage_bridge_datahub.job_aspects import job_aspects
 from openlineage_bridge_datahub.jobs import JobNaming
 from openlineage_bridge_datahub.options import Options, options
+from openlineage_bridge_datahub.proposing import propose
 from openlineage_bridge_datahub.run_aspects import run_aspects
 from openlineage_bridge_datahub.urns import DatasetNaming
 
@@ -66,8 +68,13 @@ class DataHubTranslator:
 
     def job(self, job: JobState) -> Iterable[Aspect]:
         """Aspects of the job, its flow, and its lineage."""
-        return job_aspects(job, self._jobs, self._datasets, indirect=self.options.indirect_columns)
+        return job_aspects(job, self._jobs, self._datasets, self.options)
 
     def run(self, run: RunState) -> Iterable[Aspect]:
-        """Aspects of one run."""
-        return run_aspects(run, self._jobs, self._datasets)
+        """Aspects of one run, and of what it did to datasets."""
+        yield from run_aspects(run, self._jobs, self._datasets)
+        yield from run_activity(run, self._jobs, self._datasets, self.options.datasets)
+
+    def propose(self, namespace: str, named: Sequence[tuple[DatasetState, str]]) -> Mapping[str, Any] | None:
+        """The rule under which these datasets get these URNs; None where no simple one does."""
+        return propose(self._datasets, namespace, named)

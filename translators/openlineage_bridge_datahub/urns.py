@@ -126,7 +126,8 @@ class DatasetNaming:
         rule = first_match(self.rules, namespace)
         location = locate(namespace, name, rule or NO_RULE)
         if location.platform in PLATFORMS and not PLATFORMS[location.platform].is_path:
-            return location
+            # Where the data is says in which environment the table is, too.
+            return location if rule else attrs.evolve(location, rule=attrs.evolve(NO_RULE, env=own.env))
         stated = (rule or own).symlink_platform or own.symlink_platform
         platform = stated or CATALOG_FRAMEWORKS.get(framework or "")
         if platform is None:
@@ -220,7 +221,7 @@ def _decorated(name: str, rule: NamespaceRule, platform: Platform, steps: list[s
     """The name in the case that the connector writes, with its prefixes."""
     folds_case = not (rule.lowercase is False and platform.fold is names.lower)
     cased = names.folded(name, platform.fold) if folds_case else name
-    cased = names.prefixed(rule.catalog_prefix, cased)
+    cased = names.prefixed(rule.catalog_prefix, cased, platform.parts)
     if rule.lowercase:
         cased = cased.lower()
     if cased != name:
@@ -238,7 +239,7 @@ def _where(namespace: str, location: Location) -> str:
 
 
 def _followed(platform: Platform) -> str:
-    if platform is UNKNOWN:
+    if not platform.follows:
         return "No connector is known for the platform: the name is taken as it is."
     return f"The name follows datahub/ingestion/source/{platform.follows}."
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 import httpx2
 
 from openlineage_bridge.errors import ConfigError
-from openlineage_bridge.translation import Delivered, Outcome, Proposal, Refused, Retry
+from openlineage_bridge.translation import Delivered, Known, Outcome, Proposal, Refused, Retry
+from openlineage_bridge_datahub.options import DatasetOptions, options
 from openlineage_bridge_datahub.proposals import (
     BATCH_COUNT,
     batches,
@@ -20,6 +21,8 @@ from openlineage_bridge_datahub.proposals import (
     restli_proposal,
     system_metadata,
 )
+from openlineage_bridge_datahub.sinks.catalog import DatasetCatalog
+from openlineage_bridge_datahub.sinks.held import FAMILIES, CannotAsk, Held
 
 SERVER_VARIABLE = "DATAHUB_GMS_URL"
 TOKEN_VARIABLE = "DATAHUB_GMS_TOKEN"  # noqa: S105  - the name of a variable
@@ -43,6 +46,7 @@ _OPERATOR = {
 # GMS answers some invalid proposals with 500; what it says tells them from its own troubles.
 _VALIDATION = (
     "ValidationException",
+    "UnsupportedOperationException",
     "URISyntaxException",
     "Failed to validate",
     "Unknown aspect",
@@ -74,6 +78,8 @@ class RestSink:
         timeout: Seconds for one request.
         batch_size: Most proposals in one request.
         pipeline_name: Name under which DataHub lists what was written.
+        datasets: Which aspects are sent only where DataHub has none of its own (``missing``), or are added to what is
+            there (``add``).
     """
 
     server: str = attrs.field(converter=_base_url)
@@ -81,12 +87,18 @@ class RestSink:
     timeout: float = attrs.field(default=30.0, converter=float, validator=attrs.validators.gt(0))
     batch_size: int = attrs.field(default=BATCH_COUNT, validator=[attrs.validators.ge(1)])
     pipeline_name: str = PIPELINE
+    datasets: DatasetOptions = attrs.field(factory=DatasetOptions)
     _client: httpx2.Client = attrs.field(init=False, repr=False)
+    _held: Held = attrs.field(init=False, repr=False)
 
     @_client.default
     def _connect(self) -> httpx2.Client:
         headers = {**HEADERS, **({"Authorization": f"Bearer {self.token}"} if self.token else {})}
         return httpx2.Client(headers=headers, timeout=self.timeout)
+
+    @_held.default
+    def _ask(self) -> Held:
+        return Held(self._client, self.server, self.pipeline_name, self.datasets)
 
     @server.validator
     def _check_server(self, _: Any, value: str) -> None:
@@ -110,26 +122,65 @@ class RestSink:
             key: section[key] for key in ("timeout", "batch_size", "pipeline_name") if section.get(key)
         }
         try:
-            return cls(server, token=str(getattr(token, "value", token)) if token else None, **optional)
+            secret = str(getattr(token, "value", token)) if token else None
+            return cls(server, token=secret, datasets=options(section).datasets, **optional)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"datahub: {error}") from error
 
     @property
     def destination(self) -> str:
-        """GMS's address."""
-        return self.server
+        """GMS's address, and how polite we are to it: who changes that wants everything to be looked at again."""
+        default, said = DatasetOptions(), self.datasets
+        changed = [
+            f"{family}={getattr(said, family)}"
+            for family in sorted({*FAMILIES.values()})
+            if getattr(said, family) != getattr(default, family)
+        ]
+        return f"{self.server} ({', '.join(changed)})" if changed else self.server
 
     def send(self, proposals: Sequence[Proposal]) -> list[Outcome]:
-        """Deliver in order; after a transient failure the rest is not tried, so that nothing overtakes."""
-        observed = system_metadata(self.pipeline_name, time.time_ns() // 1_000_000)
-        system = json.dumps(observed).encode()
-        encoded = [restli_proposal(proposal, system) for proposal in proposals]
-        outcomes: list[Outcome] = []
+        """Deliver in order; after a transient failure the rest is not tried, so that nothing overtakes.
+
+        What somebody else wrote, and what only is to fill a gap, is left as it is there: that counts as delivered.
+        """
+        outcomes, wanted = self._left_alone(proposals)
+        system = json.dumps(system_metadata(self.pipeline_name, time.time_ns() // 1_000_000)).encode()
+        encoded = [
+            restli_proposal(proposals[each], system, add=self._held.policy(proposals[each]) == "add")
+            for each in wanted
+        ]
         for positions in batches(encoded, self.batch_size):
-            outcomes += self._deliver([encoded[position] for position in positions])
-            if isinstance(outcomes[-1], Retry):
+            told = self._deliver([encoded[position] for position in positions])
+            outcomes.update(zip((wanted[position] for position in positions), told, strict=True))
+            if isinstance(told[-1], Retry):
                 break
-        return outcomes + outcomes[-1:] * (len(proposals) - len(outcomes))
+        failed = (each for each in outcomes.values() if isinstance(each, Retry))
+        waiting = next(failed, Retry("not tried yet"))
+        return [outcomes.get(position, waiting) for position in range(len(proposals))]
+
+    def _left_alone(self, proposals: Sequence[Proposal]) -> tuple[dict[int, Outcome], list[int]]:
+        """What became of proposals that are not sent, and which are; those behind a question without answer wait."""
+        outcomes: dict[int, Outcome] = {}
+        wanted: list[int] = []
+        for position in range(len(proposals)):
+            try:
+                if self._held.by_others(proposals, position):
+                    outcomes[position] = Delivered()
+                else:
+                    wanted.append(position)
+            except CannotAsk as unanswered:
+                outcomes[position] = unanswered.outcome
+                if isinstance(unanswered.outcome, Retry):
+                    break
+        return outcomes, wanted
+
+    def look_up(self, urns: Sequence[str]) -> Iterator[Known]:
+        """What DataHub knows of these datasets, in order (``sinks.catalog``).
+
+        Raises:
+            RetryLater: It does not answer.
+        """
+        return DatasetCatalog(self._client, self.server, self.pipeline_name).look_up(urns)
 
     def close(self) -> None:
         """Give back the connections."""
