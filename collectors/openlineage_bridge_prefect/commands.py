@@ -245,8 +245,8 @@ class _Unavailable(click.ClickException):
 @contextlib.contextmanager
 def _said_plainly() -> Iterator[None]:
     """Turns what can go wrong into one sentence and an exit code."""
+    from openlineage_bridge_capture.statefile import StateFileError
     from openlineage_bridge_prefect.watch.api import ApiError
-    from openlineage_bridge_prefect.watch.cursor import StateFileError
     from openlineage_bridge_prefect.watch.delivery import DeliveryError
 
     try:

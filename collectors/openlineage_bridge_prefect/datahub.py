@@ -19,17 +19,7 @@ from pydantic import ConfigDict, SecretStr
 
 from openlineage_bridge_capture import Dataset as OpenLineageDataset
 from openlineage_bridge_capture import log, recorder
-
-DEFAULT_ENV = "PROD"
-"""acryl-datahub's ``mce_builder.DEFAULT_ENV``."""
-
-NAMESPACE = "datahub"
-"""OpenLineage namespace of datasets that are named by their DataHub URN."""
-
-_DATASET_URN = "urn:li:dataset:("
-
-_RESERVED = str.maketrans({",": "%2C", "(": "%28", ")": "%29", "␟": "%E2%90%9F"})
-"""What acryl-datahub's ``UrnEncoder`` encodes in a dataset's name."""
+from openlineage_bridge_capture.urns import DATASET_PREFIX, DEFAULT_ENV, NAMESPACE, dataset_urn
 
 
 @attrs.frozen
@@ -51,9 +41,7 @@ class Dataset:
     @property
     def urn(self) -> str:
         """As ``mce_builder.make_dataset_urn_with_platform_instance`` makes it."""
-        platform = self.platform.removeprefix("urn:li:dataPlatform:")
-        name = f"{self.platform_instance}.{self.name}" if self.platform_instance else self.name
-        return f"{_DATASET_URN}urn:li:dataPlatform:{platform},{name.translate(_RESERVED)},{self.env})"
+        return dataset_urn(self.platform, self.name, self.env, self.platform_instance)
 
 
 @attrs.frozen
@@ -68,8 +56,8 @@ class Urn:
 
     @urn.validator
     def _of_a_dataset(self, _attribute: object, value: str) -> None:
-        if not value.startswith(_DATASET_URN):
-            raise ValueError(f"a dataset's URN starts with {_DATASET_URN!r}, this one is {value!r}")
+        if not value.startswith(DATASET_PREFIX):
+            raise ValueError(f"a dataset's URN starts with {DATASET_PREFIX!r}, this one is {value!r}")
 
 
 class DatahubEmitter(Block):

@@ -6,24 +6,18 @@ process says of itself is the evidence.
 
 from __future__ import annotations
 
-import json
 import os
-import re
-import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.metadata import entry_points
 from typing import Any
 
 import attrs
 
 from openlineage_bridge_capture import checks, settings
 from openlineage_bridge_capture.autoload import launch, pth, targets
-from openlineage_bridge_capture.autoload.interpreter import HERE, Interpreter
+from openlineage_bridge_capture.autoload.interpreter import Interpreter
 from openlineage_bridge_capture.findings import Finding
 from openlineage_bridge_prefect.activation import SAFE_MODE
-
-PATIENCE = 120.0
-"""Seconds that ``import prefect`` may take on a slow disk."""
 
 OLDEST, TOO_NEW = (3, 0), (4,)
 """Supported versions of Prefect: from the first to before the second."""
@@ -37,7 +31,7 @@ PLUGIN_GROUP, PLUGIN, PLUGIN_MODULE = (
     "openlineage_bridge_prefect.plugin",
 )
 
-PROBE = f"""{HERE}
+PROBE = f"""
 import json
 import prefect
 loader = sys.modules.get("_openlineage_bridge_autoload")
@@ -61,17 +55,15 @@ def _findings() -> list[Finding]:
     found = _prefect()
     if found.state == "problem":
         return [found]
-    try:
-        facts = _probe()
-    except (OSError, ValueError, IndexError, subprocess.SubprocessError) as error:
-        return [found, _no_import(error)]
+    facts = checks.probe(PROBE, _probing())
+    if isinstance(facts, Finding):
+        says = f"a new process cannot import Prefect: {facts.says}"
+        return [found, attrs.evolve(facts, says=says, do=f'{sys.executable} -c "import prefect"')]
     return [found, *_loading(facts), *_self_check(facts), *checks.capture(), *checks.backend()]
 
 
 def _prefect() -> Finding:
-    name, found = next(
-        ((each, v) for each in ("prefect", "prefect-client") if (v := _version(each))), ("", "")
-    )
+    name, found = checks.installed("prefect", "prefect-client")
     if not found:
         return Finding(
             "prefect",
@@ -79,58 +71,21 @@ def _prefect() -> Finding:
             f"Prefect is not installed for {sys.executable}",
             "openlineage-bridge doctor prefect --python /path/to/the/python/that/runs/your/flows",
         )
-    if not OLDEST <= numbers(found) < TOO_NEW:
+    if not OLDEST <= checks.numbers(found) < TOO_NEW:
         return Finding(
             "prefect", "problem", f"{name} {found} is not supported", "pip install 'prefect>=3.0,<4'"
         )
     return Finding("prefect", "ok", f"{name} {found}, supported, for {sys.executable}")
 
 
-def _version(distribution: str) -> str:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return ""
-
-
-def numbers(text: str) -> tuple[int, ...]:
-    """The release numbers of a version, pre-release and local parts left out: ``3.4.24rc1`` is (3, 4, 24)."""
-    match = re.match(r"\d+(\.\d+)*", text)
-    return tuple(map(int, match[0].split("."))) if match else ()
-
-
 def _installed() -> tuple[int, ...]:
-    return numbers(_version("prefect") or _version("prefect-client"))
-
-
-def _probe() -> dict[str, Any]:
-    done = subprocess.run(  # noqa: S603  # this interpreter, our own code
-        [sys.executable, "-c", PROBE],
-        env=_probing(),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=True,
-    )
-    facts: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return facts
+    return checks.numbers(checks.installed("prefect", "prefect-client")[1])
 
 
 def _probing() -> dict[str, str]:
     """The environment of a flow, with some backend: which way loads us is a question of its own."""
-    inherited = {name: value for name, value in os.environ.items() if name != "OPENLINEAGE_DISABLED"}
     backend = {} if settings.configured() else {settings.URL_KEY: "http://127.0.0.1:9"}
-    return {"DO_NOT_TRACK": "1", **inherited, **backend}
-
-
-def _no_import(error: Exception) -> Finding:
-    said = getattr(error, "stderr", None) or str(error)
-    return Finding(
-        "import",
-        "problem",
-        f"a new process cannot import Prefect: {str(said).strip().splitlines()[-1]}",
-        f'{sys.executable} -c "import prefect"',
-    )
+    return {"DO_NOT_TRACK": "1", **os.environ, **backend}
 
 
 def _loading(facts: dict[str, Any]) -> list[Finding]:

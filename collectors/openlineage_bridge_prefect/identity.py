@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+from typing import Any
 from uuid import UUID
 
 import attrs
@@ -44,26 +46,21 @@ def parse_reference(text: str) -> RunReference | None:
     Split from the right, because a namespace may hold slashes and a job name may not (OpenLineage, parent hand-down).
     """
     parts = text.rsplit("/", 2)
-    if len(parts) != 3 or not all(parts):
-        return None
-    try:
-        UUID(parts[2])
-    except ValueError:
-        return None
-    return RunReference(run_id=parts[2], namespace=parts[0], name=parts[1])
+    return _reference(*parts) if len(parts) == 3 else None
 
 
 def environment_parent() -> RunReference | None:
-    """The run that started this process, from ``OPENLINEAGE_PARENT_ID``."""
-    return _from_environment("OPENLINEAGE_PARENT_ID")
+    """The run that started this process: ``OPENLINEAGE_PARENT_ID``, else the parent in ``OPENLINEAGE_CONTEXT``."""
+    return _from_id("OPENLINEAGE_PARENT_ID") or _in_context("parent")
 
 
 def environment_root() -> RunReference | None:
-    """The top of the chain that started this process: ``OPENLINEAGE_ROOT_PARENT_ID``, else the parent."""
-    return _from_environment("OPENLINEAGE_ROOT_PARENT_ID") or environment_parent()
+    """The top of the chain that started this process, told where the parent is told; without one, the parent."""
+    named = _from_id("OPENLINEAGE_ROOT_PARENT_ID") or _from_id("OPENLINEAGE_PARENT_ID")
+    return named or _in_context("parent", "root") or _in_context("root") or _in_context("parent")
 
 
-def _from_environment(variable: str) -> RunReference | None:
+def _from_id(variable: str) -> RunReference | None:
     text = os.environ.get(variable)
     if not text:
         return None
@@ -71,3 +68,25 @@ def _from_environment(variable: str) -> RunReference | None:
     if reference is None:
         logger.debug("%s is not namespace/job/runId and is ignored", variable)
     return reference
+
+
+def _in_context(*path: str) -> RunReference | None:
+    """A run in ``OPENLINEAGE_CONTEXT`` (OpenLineage 1.52, parent hand-down), the only way for a name with a slash."""
+    text = os.environ.get("OPENLINEAGE_CONTEXT")
+    if not text:
+        return None
+    try:
+        found: Any = json.loads(text)
+        for key in path:
+            found = found[key]
+        return _reference(found["job"]["namespace"], found["job"]["name"], found["run"]["runId"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _reference(namespace: str, name: str, run_id: str) -> RunReference | None:
+    try:
+        UUID(run_id)
+    except ValueError:
+        return None
+    return RunReference(run_id=run_id, namespace=namespace, name=name) if namespace and name else None

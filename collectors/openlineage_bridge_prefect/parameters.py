@@ -1,12 +1,13 @@
-"""Parameters as the ``executionParameters`` facet may show them: scalars, cut short, without secrets.
+"""Parameters as the ``executionParameters`` facet may show them: scalars and short lists of them, without secrets.
 
-Everything that is not a scalar is shown as the name of its type: a data frame's ``repr`` costs time and tells secrets.
+Everything else is shown as the name of its type: a data frame's ``repr`` costs time and tells secrets.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import decimal
+import json
 import os
 import pathlib
 import re
@@ -21,6 +22,9 @@ MAX_VALUE = 256
 
 MAX_PARAMETERS = 100
 """Parameters that are shown."""
+
+MAX_ITEMS = 50
+"""Items of a list or tuple up to which it is shown; a longer one is data."""
 
 SCALARS = (
     str,
@@ -59,7 +63,7 @@ class Parameter:
 
     Args:
         name: Name in the signature of the flow or task.
-        value: A scalar, or the name of the type of anything else.
+        value: A scalar; a short list or tuple of scalars as JSON, as Prefect's API has it; the name of the type of anything else.
     """
 
     name: str
@@ -107,6 +111,12 @@ def without_passwords(text: str) -> str:
 
 
 def _copy(value: Any) -> Any:
+    if (
+        type(value) in {list, tuple}
+        and len(value) <= MAX_ITEMS
+        and all(isinstance(each, SCALARS) for each in value)
+    ):
+        return json.dumps([_copy(each) for each in value], default=str, ensure_ascii=False)
     if not isinstance(value, SCALARS):
         return f"<{type(value).__name__}>"
     # A little more than is shown, so that cutting happens after redaction.

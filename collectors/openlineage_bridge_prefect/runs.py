@@ -38,6 +38,7 @@ class Run:
         started: START was emitted.
         finished: A terminal event was emitted.
         run_count: How often the run entered RUNNING, as Prefect counts.
+        paused: The run waits within its process; that it is resumed, and so enters RUNNING, the server says to itself.
         attempt: How often the flow run had ended before and was run again.
         again: Prefect may have run it before; which attempt it is, and whether that goes on with what an earlier process
             began, is to be looked up.
@@ -54,6 +55,7 @@ class Run:
     started: bool = False
     finished: bool = False
     run_count: int = 0
+    paused: bool = False
     attempt: int = 0
     again: bool = False
 

@@ -140,7 +140,7 @@ def observe_engine(original: Any, *, kind: Kind) -> Any:
             observer.signalled(self, run, signal)
             raise
         observer.after(self, run, state)
-        observer.settle(run)
+        observer.settle(run, state)
         return state
 
     return set_state

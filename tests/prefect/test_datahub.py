@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openlineage_bridge_prefect.datahub import NAMESPACE, DatahubEmitter, Dataset, Urn
+from openlineage_bridge_capture.urns import NAMESPACE
+from openlineage_bridge_prefect.datahub import DatahubEmitter, Dataset, Urn
 
 
 @pytest.fixture(scope="module")

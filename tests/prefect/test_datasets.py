@@ -56,8 +56,10 @@ def warehouse(tmp_path_factory) -> str:
 
 
 @pytest.fixture(scope="module")
-def outcome(run_script, warehouse):
+def outcome(run_script, warehouse, can):
     """One process that runs all scenarios."""
+    if not (can("assets") and can("process pools")):
+        pytest.skip("this Prefect lacks some of what the script does")
     return run_script("datasets.py", warehouse)
 
 

@@ -123,7 +123,8 @@ def test_the_observer_never_raises() -> None:
         observer.after(nonsense, _flow_run(), nonsense)
         observer.signalled(nonsense, None, ValueError())
         observer.proposed(nonsense, nonsense)
-        observer.settle(None)
+        observer.settle(None, nonsense)
+        observer.settle(_flow_run(outermost=False, finished=True), nonsense)
 
 
 class _State(SimpleNamespace):
@@ -199,14 +200,38 @@ def test_a_pause_that_comes_as_an_exception_is_reported(emitted) -> None:
     assert emitted.types == ["START", "OTHER"]
 
 
-def test_only_the_end_of_an_outermost_run_waits_for_its_events(emitted) -> None:
-    """A flush per task would cost each of them a round trip."""
+@pytest.mark.parametrize(
+    ("kind", "error", "expected"),
+    [
+        ("COMPLETED", None, 2),
+        ("FAILED", ValueError(), 2),
+        ("FAILED", type("FlowPauseTimeout", (Exception,), {})(), 1),
+        ("FAILED", None, 1),
+        ("CRASHED", KeyboardInterrupt(), 1),
+    ],
+)
+def test_a_run_that_was_paused_and_went_on_ran_twice(emitted, kind, error, expected) -> None:
+    """That it is resumed the server says to itself; what comes after the pause shows whether it was."""
     engine = _FlowEngine()
     run = observer.before(engine, "FLOW")
-    observer.settle(run)
-    observer.after(engine, run, _State("COMPLETED"))
-    observer.settle(run)
-    inner = _flow_run(parent=run, outermost=False, finished=True)
-    observer.settle(inner)
+    observer.after(engine, run, _State("RUNNING"))
+    run.paused = True
+    observer.after(engine, run, _State(kind, data=error))
 
+    assert expected == run.run_count
+
+
+def test_only_the_end_of_an_outermost_run_waits_for_its_events(emitted) -> None:
+    """A flush per task would cost each of them a round trip; one that crashed may be the last that the process says."""
+    engine, completed = _FlowEngine(), _State("COMPLETED")
+    run = observer.before(engine, "FLOW")
+    observer.settle(run, _State("RUNNING"))
+    assert emitted.flushed == 0
+    observer.after(engine, run, completed)
+    observer.settle(run, completed)
     assert emitted.flushed == 1
+    inner = _flow_run(parent=run, outermost=False, finished=True)
+    observer.settle(inner, completed)
+    assert emitted.flushed == 1
+    observer.settle(inner, _State("CRASHED"))
+    assert emitted.flushed == 2

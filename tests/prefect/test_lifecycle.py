@@ -9,6 +9,9 @@ from uuid import UUID
 
 import pytest
 
+# Seconds: on a busy machine the server alone takes a minute to start.
+pytestmark = pytest.mark.timeout(600)
+
 START, RUNNING, COMPLETE, FAIL, ABORT, OTHER = "START", "RUNNING", "COMPLETE", "FAIL", "ABORT", "OTHER"
 
 FINE = (START, COMPLETE)
@@ -16,7 +19,7 @@ BROKEN = (START, FAIL)
 
 # (job, parent's job, root's job) → the event types of each run of it, in order. Written by hand.
 GOLDEN: dict[tuple[str, str | None, str | None], list[tuple[str, ...]]] = {
-    ("one", None, None): [FINE],
+    ("one", None, None): [FINE, FINE],
     ("sync flow", None, None): [FINE],
     ("sync flow.one", "sync flow", "sync flow"): [FINE, FINE],
     ("sync flow.plus", "sync flow", "sync flow"): [FINE, FINE, FINE, FINE],
@@ -34,9 +37,18 @@ GOLDEN: dict[tuple[str, str | None, str | None], list[tuple[str, ...]]] = {
     ("flow in a task", None, None): [FINE],
     ("child-flow", "flow in a task", "flow in a task"): [FINE],
     ("child-flow.one", "child-flow", "flow in a task"): [FINE],
+    ("generating", None, None): [FINE],
+    ("generating.generates", "generating", "generating"): [FINE],
+    ("generating.takes", "generating", "generating"): [FINE, FINE],
     ("async flow", None, None): [FINE],
     ("async flow.async_one", "async flow", "async flow"): [FINE, FINE],
     ("async flow.async_generates", "async flow", "async flow"): [FINE],
+    ("async flow.async_takes", "async flow", "async flow"): [FINE, FINE, FINE],
+    ("async flow.async_calls_another", "async flow", "async flow"): [FINE],
+    ("async flow.async_one", "async flow.async_calls_another", "async flow"): [FINE],
+    ("async generating", "async flow", "async flow"): [FINE],
+    ("async generating.async_generates", "async generating", "async flow"): [FINE],
+    ("async generating.async_takes", "async generating", "async flow"): [FINE],
     ("async child", "async flow", "async flow"): [FINE],
     ("async child.async_one", "async child", "async flow"): [FINE],
     ("failing flow", None, None): [BROKEN],
@@ -45,6 +57,7 @@ GOLDEN: dict[tuple[str, str | None, str | None], list[tuple[str, ...]]] = {
     ("failing flow.fails", "failing flow", "failing flow"): [BROKEN],
     ("retried flow", None, None): [(START, OTHER, RUNNING, COMPLETE)],
     ("retried flow.one", "retried flow", "retried flow"): [FINE, FINE],
+    ("retried flow that waits", None, None): [(START, OTHER, RUNNING, COMPLETE)],
     ("cancelled flow", None, None): [(START, ABORT)],
     ("strict flow", None, None): [BROKEN],
     ("cached flow", None, None): [FINE],

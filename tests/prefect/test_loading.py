@@ -8,10 +8,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 
+from openlineage_bridge_capture import checks
 from openlineage_bridge_prefect import doctor as prefect_doctor
 from openlineage_bridge_prefect import wrapping
 
@@ -249,7 +251,16 @@ def test_why_the_plugin_is_not_loaded(monkeypatch, version, settings, says, do):
 )
 def test_version_numbers(text, expected):
     """Pre-releases and local parts do not matter here."""
-    assert expected == prefect_doctor.numbers(text)
+    assert expected == checks.numbers(text)
+
+
+def _installed(version):
+    def of(_distribution):
+        if not version:
+            raise PackageNotFoundError
+        return version
+
+    return of
 
 
 @pytest.mark.parametrize(
@@ -258,7 +269,7 @@ def test_version_numbers(text, expected):
 )
 def test_supported_versions(monkeypatch, version, state):
     """From 3.0 to before 4; without Prefect the advice is to ask another interpreter."""
-    monkeypatch.setattr(prefect_doctor, "_version", lambda distribution: version)
+    monkeypatch.setattr(checks, "version", _installed(version))
 
     assert state == prefect_doctor._prefect().state
 

@@ -81,7 +81,13 @@ def test_what_a_state_says(state_type, started, expected) -> None:
         ("run", uuid.UUID(RUN_ID), RUN_ID),
         ("nothing", None, "None"),
         ("frame", object(), "<object>"),
-        ("rows", [1, 2], "<list>"),
+        ("months", (1, 2), "[1, 2]"),
+        ("months", [1, 2], "[1, 2]"),
+        ("days", [dt.date(2026, 5, 1), None], '["2026-05-01", null]'),
+        ("urls", ["postgres://ann:s3cret@db/shop"], '["postgres://ann:***@db/shop"]'),
+        ("tokens", ["s3cret"], "***"),
+        ("rows", [[1], [2]], "<list>"),
+        ("rows", tuple(range(1000)), "<tuple>"),
         ("long", "x" * 1000, "x" * parameters.MAX_VALUE),
         ("url", "postgres://ann:s3cret@db:5432/shop", "postgres://ann:***@db:5432/shop"),
         ("password", "s3cret", "***"),
@@ -95,7 +101,7 @@ def test_what_a_state_says(state_type, started, expected) -> None:
     ],
 )
 def test_how_a_parameter_is_shown(name, value, expected) -> None:
-    """Scalars as they are, everything else by its type, secrets not at all."""
+    """Scalars as they are, short lists of them as JSON, everything else by its type, secrets not at all."""
     (copy,) = parameters.copies({name: value})
 
     assert expected == parameters.shown(copy)

@@ -365,6 +365,44 @@ def test_tasks_that_a_crash_left_behind_are_closed(prefect, make) -> None:
     assert [] == backend.said
 
 
+ALONE = {"name": "t", "dynamic_key": "t-1af-5e9f", "task_key": "t-1af"}
+
+
+def _alone(told: dict[str, Any]) -> dict[str, Any]:
+    """An event about a task outside of every flow, which Prefect relates to the flow that its process ran before."""
+    resource = {**told["resource"], "prefect.resource.name": "t"}
+    return {**told, "resource": resource, "payload": {**told["payload"], "task_run": task_run(**ALONE)}}
+
+
+def test_a_task_outside_of_flows_does_not_end_with_one(prefect, make) -> None:
+    """It is a job of its own, without a parent, and goes on when the flow that ran before it crashes."""
+    waits, begins = (
+        event("task-run", None, "PENDING", 1, run_count=0),
+        event("task-run", "PENDING", "RUNNING", 2),
+    )
+    prefect.events = [LIFE[0], _alone(waits), _alone(begins), event("flow-run", "RUNNING", "CRASHED", 5)]
+    prefect.task_runs = [task_run(**ALONE, state=state("RUNNING", 1))]
+    watcher, backend, _ = make(now=1000)
+    for _ in range(2):
+        watcher.turn()
+
+    assert ("t", "START") in backend.types()
+    assert {"START"} == {event_type for job, event_type in backend.types() if job == "t"}
+    assert all("parent" not in each.run.facets for each in backend.said if each.job.name == "t")
+
+
+def test_what_was_put_off_belongs_where_it_runs(prefect, make) -> None:
+    """Prefect relates the wait for a task worker to a flow that has nothing to do with it, or to none."""
+    waits = event("task-run", None, "SCHEDULED", 1, run_count=0)
+    taken = event("task-run", "SCHEDULED", "PENDING", 2, run_count=0) | {"related": []}
+    prefect.events = [waits, taken, event("task-run", "PENDING", "RUNNING", 3) | {"related": []}]
+    prefect.task_runs = [task_run(flow_run_id=None)]
+    watcher, backend, _ = make()
+    watcher.turn()
+
+    assert [("t", "START")] == backend.types()
+
+
 def test_assets_that_come_after_the_end_are_told(prefect, make) -> None:
     """The end again, at its time, with what it read and wrote."""
     prefect.events = list(LIFE)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from openlineage_bridge_capture.statefile import StateFileError
 from openlineage_bridge_prefect.transitions import TERMINAL
 from openlineage_bridge_prefect.watch.api import LONGEST_WAIT, backoff, retry_after
 from openlineage_bridge_prefect.watch.assets import AssetUses
@@ -20,7 +21,6 @@ from openlineage_bridge_prefect.watch.cursor import (
     Cursor,
     Left,
     Sign,
-    StateFileError,
     default_path,
     load,
     save,
@@ -29,6 +29,7 @@ from openlineage_bridge_prefect.watch.directory import function_name, parent_of,
 from openlineage_bridge_prefect.watch.transitions import (
     Heartbeat,
     Transition,
+    flow_run_of,
     known_states,
     of_event,
     of_states,
@@ -146,6 +147,18 @@ def test_an_event_is_a_transition() -> None:
     assert expected == of_event(_event())
 
 
+def test_a_task_outside_of_flows_belongs_to_none() -> None:
+    """Prefect relates it to whatever flow the process ran before; its dynamic key, of its task key, tells."""
+    task_run = {"dynamic_key": "load-1af09-5e9fbed96fee", "task_key": "load-1af09"}
+    event = _event(payload={**_event()["payload"], "task_run": task_run})
+    record = {**task_run, "flow_run_id": str(RUN)}
+
+    assert (None, None) == (of_event(event).flow_run_id, of_event(event).flow_name)
+    assert flow_run_of(record) is None
+    assert flow_run_of({**record, "dynamic_key": "12"}) == RUN
+    assert flow_run_of({**record, "flow_run_id": None}) is None
+
+
 def test_events_about_anything_else_say_nothing() -> None:
     """Other resources, and events of runs that are no states; a heartbeat is a sign of life."""
     beat = _event(event="prefect.flow-run.heartbeat", payload={})
@@ -205,6 +218,15 @@ def test_states_are_transitions_in_the_order_of_their_times() -> None:
         ({"run_count": 2, "start_time": NOON.isoformat(), "state": _state("COMPLETED", 3)}, None),
         ({"run_count": 1, "start_time": None, "state": _state("COMPLETED", 3)}, None),
         ({"run_count": 0, "state": None}, None),
+        (
+            {
+                "run_count": 1,
+                "start_time": NOON.isoformat(),
+                "end_time": _state("COMPLETED", 3)["timestamp"],
+                "state": _state("COMPLETED", 4, name="RolledBack"),
+            },
+            None,
+        ),
     ],
 )
 def test_states_that_a_record_tells(run, types) -> None:
@@ -219,6 +241,7 @@ def test_states_that_a_record_tells(run, types) -> None:
     [
         ("load-1af", "1afbeda0-e0be-4d24", "load"),
         ("load orders-12", "12", "load orders"),
+        ("load-1234", "1234", "load"),
         ("one", "one-11e353af-5e9fbed96fee", None),
         ("as the user calls it", "1afbeda0", None),
         ("-1af", "1afbeda0", None),

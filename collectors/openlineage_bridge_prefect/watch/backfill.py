@@ -25,7 +25,13 @@ from openlineage_bridge_prefect.watch.assets import AssetUses
 from openlineage_bridge_prefect.watch.cursor import BackfillMark, parsed
 from openlineage_bridge_prefect.watch.delivery import Send, deliver
 from openlineage_bridge_prefect.watch.reading import Reader
-from openlineage_bridge_prefect.watch.transitions import Transition, known_states, of_states, time_of
+from openlineage_bridge_prefect.watch.transitions import (
+    Transition,
+    flow_run_of,
+    known_states,
+    of_states,
+    time_of,
+)
 from openlineage_bridge_prefect.watch.vigil import PATIENCE
 
 TOGETHER = 20
@@ -131,7 +137,9 @@ class Backfill:
         criteria = {"task_runs": {"flow_run_id": {"any_": ids}, "subflow_runs": {"exists_": False}}}
         for page in self._api.objects("/task_runs/filter", {**criteria, "sort": "EXPECTED_START_TIME_ASC"}):
             for task_run in page:
-                self._task_run(task_run, uses, by_id[task_run["flow_run_id"]])
+                self._task_run(
+                    task_run, uses, by_id[task_run["flow_run_id"]] if flow_run_of(task_run) else None
+                )
 
     def _lone_tasks(self, begin: datetime, end: datetime) -> None:
         """The task runs of the window that belong to no flow run."""
@@ -194,10 +202,7 @@ class Backfill:
             states = self._api.get(f"{STATES[kind]}{run['id']}") or []
         if kind == "FLOW":
             return of_states(kind, run, states)
-        flow_run_id = run.get("flow_run_id")
-        return of_states(
-            kind, run, states, task_run=run, flow_run_id=UUID(flow_run_id) if flow_run_id else None
-        )
+        return of_states(kind, run, states, task_run=run, flow_run_id=flow_run_of(run))
 
     def _assets(self, kind: str, ids: Iterable[str], since: datetime) -> AssetUses:
         """What these runs did with assets: from the event stream, so as far back as it is kept."""

@@ -1,11 +1,8 @@
-"""How far the watcher and the back-fill have come: one small JSON file, replaced as a whole."""
+"""How far the watcher and the back-fill have come, as JSON."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -14,16 +11,15 @@ from uuid import UUID
 
 import attrs
 
+from openlineage_bridge_capture import statefile
+from openlineage_bridge_capture.statefile import StateFileError
+
 State = TypeVar("State")
 
 VERSION = 1
 
 MAX_SEEN = 100_000
 """Events that are remembered; of more than that in the overlap, the oldest are said once more."""
-
-
-class StateFileError(ValueError):
-    """The state file cannot be used; the message says what to do."""
 
 
 @attrs.define
@@ -154,10 +150,8 @@ class BackfillMark:
 
 
 def default_path(api: str, what: str) -> Path:
-    """Where the state of a watcher of this API is kept: below the XDG state folder, one file for each API."""
-    state = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser()
-    name = hashlib.sha256(api.encode()).hexdigest()[:12]
-    return state / "openlineage-bridge" / f"prefect-{what}-{name}.json"
+    """Where the state of a watcher of this API is kept: one file for each API."""
+    return statefile.default_path(f"prefect-{what}", api)
 
 
 def load(path: Path) -> dict[str, Any] | None:
@@ -166,11 +160,12 @@ def load(path: Path) -> dict[str, Any] | None:
     Raises:
         StateFileError: It is not a state file of this version.
     """
-    try:
-        data = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+    text = statefile.load(path)
+    if text is None:
         return None
-    except (OSError, ValueError) as error:
+    try:
+        data = json.loads(text)
+    except ValueError as error:
         raise StateFileError(
             f"{path} cannot be read as state: {error}; move it away to start anew"
         ) from error
@@ -194,20 +189,9 @@ def parsed(read: Callable[[Mapping[str, Any]], State], data: Mapping[str, Any]) 
 
 
 def save(path: Path, data: Mapping[str, Any]) -> None:
-    """Replace what was saved, at once and as a whole: a crash leaves the old or the new, never a half.
+    """Replace what was saved, at once and as a whole.
 
     Raises:
         StateFileError: The file cannot be written.
     """
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with fresh.open("w", encoding="utf-8") as file:
-            json.dump(data, file, separators=(",", ":"))
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            fresh.unlink(missing_ok=True)
-        raise StateFileError(f"The state cannot be kept in {path}: {error}") from error
+    statefile.save(path, json.dumps(data, separators=(",", ":")))

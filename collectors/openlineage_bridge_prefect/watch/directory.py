@@ -14,7 +14,7 @@ from openlineage_bridge_prefect.attempts import run_id as id_of_attempt
 from openlineage_bridge_prefect.deployments import FRESH_SECONDS, Deployments
 from openlineage_bridge_prefect.runs import Run
 from openlineage_bridge_prefect.watch.api import Api, ApiError
-from openlineage_bridge_prefect.watch.transitions import Transition, time_of
+from openlineage_bridge_prefect.watch.transitions import Transition, flow_run_of, time_of
 
 Value = TypeVar("Value")
 
@@ -135,11 +135,17 @@ class Directory:
         return (attempt_at(states.items(), moment, entered) if states else Attempt()).number
 
     def run_of(self, transition: Transition) -> Run | None:
-        """The run of a transition; None when nothing tells its name any more."""
+        """The run of a transition; None when nothing tells its name any more, and for a task run that has not begun.
+
+        Of a task that is put off until a worker takes it, the events before that do not tell where it belongs: Prefect
+        relates the first to whatever flow the process ran before, and the next to nothing.
+        """
         if transition.kind == "FLOW":
             return self._flow_run(transition.run_id, transition.flow_name, transition.time, transition.type)
         if transition.type in {"PENDING", "SCHEDULED"} and transition.before is None and transition.run_name:
             self._first_names[transition.run_id] = transition.run_name
+        if not transition.types:
+            return None
         return self._task_run(
             transition.run_id,
             transition.task_run,
@@ -155,9 +161,8 @@ class Directory:
         record = self._api.get(f"/task_runs/{task_run_id}")
         if record is None:
             return None
-        flow_run_id = record.get("flow_run_id")
         moment = time_of(record.get("start_time") or record["state"]["timestamp"])
-        return self._task_run(task_run_id, record, UUID(flow_run_id) if flow_run_id else None, None, moment)
+        return self._task_run(task_run_id, record, flow_run_of(record), None, moment)
 
     def _flow_run(
         self, flow_run_id: UUID, flow_name: str | None, moment: datetime, entered: str = "RUNNING"
@@ -188,8 +193,7 @@ class Directory:
         record = self._api.get(f"/task_runs/{starter}")
         if record is None:
             return None, False
-        flow_run_id = record.get("flow_run_id")
-        return self._around(record, UUID(flow_run_id) if flow_run_id else None, None, moment)
+        return self._around(record, flow_run_of(record), None, moment)
 
     def _task_run(
         self,
@@ -282,11 +286,15 @@ def parent_of(record: Mapping[str, Any]) -> UUID | None:
 
 
 def without_suffix(run_name: str | None, dynamic_key: Any) -> str | None:
-    """The name of the task in the first name of its run, ``{task.name}-{dynamic_key[:3]}``; None when it has no such suffix."""
-    suffix = f"-{str(dynamic_key)[:3]}"
-    if not run_name or dynamic_key is None or not run_name.endswith(suffix):
+    """The name of the task in the first name of its run, ``{task.name}-{dynamic_key[:3]}``; None when it has no such suffix.
+
+    A run that is put off until a worker takes it has the whole key there, which counts.
+    """
+    if not run_name or dynamic_key is None:
         return None
-    return run_name.removesuffix(suffix) or None
+    suffixes = (f"-{dynamic_key}", f"-{str(dynamic_key)[:3]}")
+    suffix = next((each for each in suffixes if run_name.endswith(each)), None)
+    return (run_name.removesuffix(suffix) or None) if suffix else None
 
 
 def function_name(task_key: str) -> str:

@@ -26,7 +26,7 @@ from openlineage_bridge_prefect.transitions import TERMINAL
 from openlineage_bridge_prefect.watch import artifacts, asides
 from openlineage_bridge_prefect.watch.connection import Connection
 from openlineage_bridge_prefect.watch.directory import Directory
-from openlineage_bridge_prefect.watch.transitions import Transition, time_of
+from openlineage_bridge_prefect.watch.transitions import Transition, flow_run_of, time_of
 
 MAY_HAVE_CHANGED = {
     "run": ("prefect_deployment", "prefect_execution", "nominalTime"),
@@ -145,7 +145,7 @@ class Reader:
             message=state.get("message"),
             run_count=record.get("run_count") or 1,
             run_name=record.get("name"),
-            flow_run_id=UUID(record["flow_run_id"]) if record.get("flow_run_id") else None,
+            flow_run_id=flow_run_of(record),
             flow_name=run.flow_name,
             task_run=record if run.kind == "TASK" else {},
         )

@@ -108,7 +108,10 @@ def of_event(event: Mapping[str, Any]) -> Transition | Heartbeat | None:
     state = payload.get("validated_state")
     if not state:
         return None
+    task_run = payload.get("task_run") or {}
     flow_run, flow = related(event, "flow-run"), related(event, "flow")
+    if _without_a_flow(task_run):
+        flow_run = flow = None
     return Transition(
         run_id=run_id,
         kind=kind,
@@ -121,7 +124,7 @@ def of_event(event: Mapping[str, Any]) -> Transition | Heartbeat | None:
         run_name=resource.get("prefect.resource.name"),
         flow_run_id=id_in(flow_run["prefect.resource.id"]) if flow_run and kind == "TASK" else None,
         flow_name=flow.get("prefect.resource.name") if flow else None,
-        task_run=payload.get("task_run") or {},
+        task_run=task_run,
     )
 
 
@@ -167,12 +170,28 @@ def of_states(
     return found
 
 
+def flow_run_of(task_run: Mapping[str, Any]) -> UUID | None:
+    """The flow run that a task run belongs to, by the API's record of it."""
+    flow_run_id = task_run.get("flow_run_id")
+    return UUID(flow_run_id) if flow_run_id and not _without_a_flow(task_run) else None
+
+
+def _without_a_flow(task_run: Mapping[str, Any]) -> bool:
+    """Whether a task was called outside of every flow.
+
+    Prefect relates its run, and so files it, under whatever flow the same process ran before. Only the dynamic key tells:
+    outside of flows it is ``{task key}-{random}``, in a flow it is random or counts.
+    """
+    key, task_key = task_run.get("dynamic_key"), task_run.get("task_key")
+    return bool(task_key) and str(key).startswith(f"{task_key}-")
+
+
 def known_states(run: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     """The states of a run that its record alone tells: it began once, and perhaps ended; None when there may be more."""
     state, run_count = run.get("state"), run.get("run_count") or 0
     if not state or run_count > 1 or (run_count == 1 and not run.get("start_time")):
         return None
-    if _was_interrupted(run):
+    if _was_interrupted(run) or _went_on(run):
         return None
     if run_count == 0:
         return [state]
@@ -190,6 +209,14 @@ def _was_interrupted(run: Mapping[str, Any]) -> bool:
     if "flow_run_id" in run or not start or not end or ran is None or not run.get("run_count"):
         return False
     return abs((time_of(end) - time_of(start)).total_seconds() - float(ran)) > CLOCK_SECONDS
+
+
+def _went_on(run: Mapping[str, Any]) -> bool:
+    """Whether a run got a further state after its end: a task's transaction was rolled back, or its generator closed."""
+    end, state = run.get("end_time"), run["state"]
+    if not end or state["type"] not in TERMINAL:
+        return False
+    return time_of(end) != time_of(state["timestamp"])
 
 
 def time_of(text: str) -> datetime:

@@ -21,7 +21,7 @@ from openlineage_bridge_prefect.runs import Run
 from openlineage_bridge_prefect.watch.api import Api
 from openlineage_bridge_prefect.watch.cursor import Cursor, Left, Sign
 from openlineage_bridge_prefect.watch.reading import Reader
-from openlineage_bridge_prefect.watch.transitions import Heartbeat, Transition, time_of
+from openlineage_bridge_prefect.watch.transitions import Heartbeat, Transition, flow_run_of, time_of
 
 TOGETHER = 100
 """Flow runs whose tasks are asked for in one request."""
@@ -157,7 +157,7 @@ class Vigil:
         for page in self._api.objects("/task_runs/filter", criteria):
             for record in page:
                 run = self._reader.directory.task_run(UUID(record["id"]))
-                if run is not None:
+                if run is not None and flow_run_of(record) is not None:
                     yield run, record
 
     def _orphan(self, run: Run, record: Mapping[str, Any], ended: datetime, why: str) -> Closing:

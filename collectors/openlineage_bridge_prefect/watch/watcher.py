@@ -30,6 +30,7 @@ from openlineage_bridge_prefect.watch.reading import Reader
 from openlineage_bridge_prefect.watch.transitions import (
     Heartbeat,
     Transition,
+    flow_run_of,
     known_states,
     of_event,
     of_states,
@@ -216,13 +217,12 @@ class Watcher:
         states = known_states(record) if record else None
         if not record or (record.get("state") or {}).get("type") not in TERMINAL:
             return
-        flow_run_id = record.get("flow_run_id")
         transitions = of_states(
             "TASK",
             record,
             states or self._api.get(f"/task_run_states/?task_run_id={task_run_id}") or [],
             task_run=record,
-            flow_run_id=UUID(flow_run_id) if flow_run_id else None,
+            flow_run_id=flow_run_of(record),
         )
         for event in self._reader.events(transitions[-1], self._uses.of(task_run_id)):
             self._deliver(event)

@@ -49,6 +49,7 @@ def below(file: str) -> None:
 
 @flow(name="needing")
 def needing(file: str) -> None:
+    Path(f"{file}.pid").write_text(str(os.getpid()))
     below(file)
 
 

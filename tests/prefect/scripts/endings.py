@@ -17,7 +17,7 @@ from uuid import UUID
 import anyio
 import prefect.task_runners
 from prefect import allow_failure, flow, runtime, task
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import PrefectClient, get_client
 from prefect.flow_runs import pause_flow_run
 from prefect.states import Completed, Failed
 from prefect.transactions import transaction
@@ -154,6 +154,11 @@ async def flow_takes_too_long() -> None:
     await anyio.sleep(30)
 
 
+@flow(name="sync flow that takes too long", timeout_seconds=0.5)
+def sync_flow_takes_too_long() -> None:
+    threading.Event().wait(30)
+
+
 @flow(name="says completed")
 def says_completed() -> object:
     return Completed(message="as told")
@@ -190,7 +195,7 @@ def starts_a_flow_in_a_thread() -> None:
 
 @flow(name="paused")
 def paused() -> int:
-    resumer = threading.Thread(target=resume, args=(UUID(str(runtime.flow_run.id)),))
+    resumer = threading.Thread(target=asyncio.run, args=(resume(UUID(str(runtime.flow_run.id))),))
     resumer.start()
     pause_flow_run(timeout=30, poll_interval=1)
     resumer.join()
@@ -202,15 +207,16 @@ def paused_for_ever() -> None:
     pause_flow_run(timeout=1, poll_interval=1)
 
 
-def resume(flow_run_id: UUID) -> None:
-    with get_client(sync_client=True) as client:
-        while not is_paused(client, flow_run_id):
-            threading.Event().wait(0.2)
-        client.resume_flow_run(flow_run_id)
+async def resume(flow_run_id: UUID) -> None:
+    # The synchronous client of the first versions cannot.
+    async with get_client() as client:
+        while not await is_paused(client, flow_run_id):  # noqa: ASYNC110 - another process says so
+            await asyncio.sleep(0.2)
+        await client.resume_flow_run(flow_run_id)
 
 
-def is_paused(client: SyncPrefectClient, flow_run_id: UUID) -> bool:
-    state = client.read_flow_run(flow_run_id).state
+async def is_paused(client: PrefectClient, flow_run_id: UUID) -> bool:
+    state = (await client.read_flow_run(flow_run_id)).state
     return state is not None and state.is_paused()
 
 
@@ -222,6 +228,18 @@ def ends_as_told(how: str) -> None:
 @flow(name="ended")
 def ended(how: str) -> None:
     ends_as_told(how)
+
+
+@task
+async def async_ends() -> None:
+    # From another thread: what a callback of the loop raises, the loop would catch.
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    await asyncio.sleep(30)
+
+
+@flow(name="async ended")
+async def async_ended() -> None:
+    await async_ends()
 
 
 def send(number: signal.Signals) -> None:
@@ -243,7 +261,13 @@ def main() -> None:
     with contextlib.suppress(Exception):
         asyncio.run(flow_takes_too_long())
     says_completed()
-    for failing in (says_failed, returns_failed_futures, rolls_back, paused_for_ever):
+    for failing in (
+        sync_flow_takes_too_long,
+        says_failed,
+        returns_failed_futures,
+        rolls_back,
+        paused_for_ever,
+    ):
         failing(return_state=True)
     named()
     starts_a_flow_in_a_thread()
@@ -258,4 +282,9 @@ def in_processes() -> list[object]:
 
 
 if __name__ == "__main__":
-    ended(sys.argv[1]) if len(sys.argv) > 1 else main()
+    if sys.argv[1:] == ["async-sigterm"]:
+        asyncio.run(async_ended())
+    elif len(sys.argv) > 1:
+        ended(sys.argv[1])
+    else:
+        main()

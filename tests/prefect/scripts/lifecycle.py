@@ -120,11 +120,36 @@ def flow_in_a_task() -> int:
     return child_flow()
 
 
+@task
+async def async_takes(number: int) -> int:
+    return number
+
+
+@task
+async def async_calls_another() -> int:
+    return await async_one()
+
+
+@flow(name="generating")
+def generating() -> Iterator[int]:
+    for number in generates():
+        yield takes(number)
+
+
+@flow(name="async generating")
+async def async_generating() -> AsyncIterator[int]:
+    async for number in async_generates():
+        yield await async_takes(number)
+
+
 @flow(name="async flow")
 async def async_flow() -> None:
     assert await asyncio.gather(async_one(), async_one()) == [1, 1]
-    async for _ in async_generates():
-        pass
+    assert [number async for number in async_generates()] == [1]
+    assert [future.result() for future in async_takes.map([1, 2])] == [1, 2]
+    assert async_takes.submit(3).result() == 3
+    assert await async_calls_another() == 1
+    assert [number async for number in async_generating()] == [1]
     await async_child()
 
 
@@ -149,6 +174,13 @@ def retried_flow() -> None:
     one()
     ATTEMPTS.append("flow")
     if ATTEMPTS.count("flow") == 1:
+        raise RuntimeError("first attempt")
+
+
+@flow(name="retried flow that waits", retries=1, retry_delay_seconds=1)
+def retried_flow_that_waits() -> None:
+    ATTEMPTS.append("waiting flow")
+    if ATTEMPTS.count("waiting flow") == 1:
         raise RuntimeError("first attempt")
 
 
@@ -196,12 +228,16 @@ async def abandons_async() -> None:
 def main() -> None:
     assert one() == 1
     sync_flow(options={})
+    # After a flow: Prefect files it under that flow.
+    assert one() == 1
     flow_in_a_task()
+    assert list(generating()) == [1, 2]
     asyncio.run(async_flow())
     with contextlib.suppress(ValueError):
         failing_flow()
     with tags("nightly"):
         retried_flow()
+    retried_flow_that_waits()
     with contextlib.suppress(CancelledRun):
         cancelled_flow()
     with contextlib.suppress(Exception):

@@ -1,0 +1,248 @@
+"""What ``openlineage-bridge export`` holds is the same whoever told it: the collector, the watcher, both, or a back-fill."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+
+from openlineage_bridge.store.aspects import holdings
+from openlineage_bridge.store.database import open_readonly
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(1800)]
+
+SCRIPTS = Path(__file__).parent / "scripts"
+ONE_PROCESS = ("lifecycle.py", "endings.py", "watched.py")
+SECONDS = 600.0
+
+Export = dict[tuple[str, str, int | None], dict[str, Any]]
+
+# Aspect, and the beginning of what is left out of it → why nobody outside the process of a run can know it.
+UNSEEN = {
+    ("dataFlowInfo", "description"): "the docstring or description of a flow is not sent to Prefect's server",
+    ("dataJobInfo", "description"): "nor is that of a task",
+    ("dataFlowInfo", "customProperties.sourceCodeLocation."): "the repository that the process runs from",
+    ("dataJobInfo", "customProperties.sourceCodeLocation."): "the same",
+    ("dataProcessInstanceProperties", "customProperties.prefect_execution."): "options in the code",
+    (
+        "dataProcessInstanceProperties",
+        "customProperties.errorMessage.",
+    ): "the exception and its traceback: the "
+    "server has the message of the state, which stands in their place",
+}
+
+# Runs of tasks alone: Prefect's server is told the parameters of flow runs only.
+UNSEEN_OF_TASKS = "customProperties.parameter."
+
+_CONSUMES = "for Prefect, the task around what consumes a generator is the generator"
+_CALLED_BY_A_TASK = "Prefect records who called a flow only where that is a flow, or a task in one"
+
+# Job → why Prefect's server knows another parent of some of its runs, or none.
+UNSEEN_PARENTS = {
+    "urn:li:dataJob:(urn:li:dataFlow:(prefect,sync flow,PROD),takes)": _CONSUMES,
+    "urn:li:dataJob:(urn:li:dataFlow:(prefect,generating,PROD),takes)": _CONSUMES,
+    "urn:li:dataJob:(urn:li:dataFlow:(prefect,async generating,PROD),async_takes)": _CONSUMES,
+    "urn:li:dataFlow:(prefect,child-flow,PROD)": _CALLED_BY_A_TASK,
+    "urn:li:dataFlow:(prefect,called from the background,PROD)": _CALLED_BY_A_TASK,
+}
+
+
+@attrs.frozen
+class Place:
+    """Where bridges, scripts and watchers run.
+
+    Args:
+        folder: The folder of the stores.
+        api: Prefect's API.
+        began: A moment before the first run.
+        environment_of: The environment of a process with this home.
+        process: Runs a process while the block lasts.
+        wait_until: Polls until a condition holds.
+    """
+
+    folder: Path
+    api: str
+    began: datetime
+    environment_of: Callable[..., dict[str, str]]
+    process: Callable[..., AbstractContextManager[Any]]
+    wait_until: Callable[[Callable[[], bool], float, str], None]
+
+    def store(self, name: str) -> Path:
+        return self.folder / f"{name}.db"
+
+    def env(self, url: str) -> dict[str, str]:
+        """What a process has in its environment that reports to a bridge."""
+        return self.environment_of(self.folder, PREFECT_API_URL=self.api, OPENLINEAGE_URL=url)
+
+    @contextlib.contextmanager
+    def bridge(self, name: str) -> Iterator[str]:
+        """The address of a bridge, which has dealt with all that it was sent when the block is left."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        url = f"http://127.0.0.1:{port}"
+        line = ("serve", "--store", str(self.store(name)), "--port", str(port))
+        with self.process(*command(*line), log=self.folder / f"{name}.log", env=self.env(url)):
+            self.wait_until(lambda: _answers(f"{url}/readyz"), SECONDS, "the bridge")
+            yield url
+            self.wait_until(lambda: self._waiting(name) == 0, SECONDS, "the bridge to be done")
+
+    def _waiting(self, name: str) -> int:
+        """Events that wait to be processed."""
+        done = self.run("status", "--store", str(self.store(name)), "--format", "json")
+        return int(json.loads(done)["inbox_events"])
+
+    def run(self, *arguments: str, url: str = "http://127.0.0.1:9") -> str:
+        """What a command of ``openlineage-bridge`` prints; it must succeed."""
+        done = subprocess.run(
+            command(*arguments),
+            env=self.env(url),
+            cwd=self.folder,
+            timeout=SECONDS,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def export(self, name: str) -> Export:
+        """Everything that the catalog should hold: (URN, aspect, moment) → value."""
+        found = json.loads(self.run("export", "--store", str(self.store(name)), "--output", "-"))
+        values = [(each["entityUrn"], each["aspectName"], each["aspect"]["json"]) for each in found]
+        return {(urn, name, value.get("timestampMillis")): value for urn, name, value in values}
+
+    def ended(self, name: str) -> set[str]:
+        """The runs whose end has arrived."""
+        with closing(open_readonly(self.store(name))) as connection:
+            return {
+                each.urn
+                for each in holdings(connection)
+                if each.aspect_name == "dataProcessInstanceRunEvent"
+                and json.loads(each.body)["status"] == "COMPLETE"
+            }
+
+    def watching(self, url: str, name: str) -> AbstractContextManager[Any]:
+        """A watcher that reports to a bridge, from the first run on, while the block lasts."""
+        since = ("--since", self.began.strftime("%Y-%m-%dT%H:%M:%S"), "--state", f"{name}.state")
+        line = command("prefect", "watch", "--every", "1", *since)
+        return self.process(*line, log=self.folder / f"{name}.watch.log", env=self.env(url))
+
+
+def command(*arguments: str) -> tuple[str, ...]:
+    """``openlineage-bridge`` with these arguments."""
+    return str(Path(sys.executable).with_name("openlineage-bridge")), *arguments
+
+
+def _answers(url: str) -> bool:
+    with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=2) as response:
+        return bool(response.status == 200)
+    return False
+
+
+@pytest.fixture(scope="module")
+def place(prefect_server, environment_of, process, wait_until, tmp_path_factory) -> Place:
+    folder = tmp_path_factory.mktemp("exports")
+    began = datetime.now(UTC) - timedelta(seconds=1)
+    return Place(folder, prefect_server.api, began, environment_of, process, wait_until)
+
+
+@pytest.fixture(scope="module")
+def exports(place) -> dict[str, Export]:
+    """The export after each way to tell a bridge of the same runs."""
+    found = {}
+    with place.bridge("watched") as outside, place.watching(outside, "live"):
+        with place.bridge("collected") as inside:
+            run_all(place, inside)
+        found["collected"] = place.export("collected")
+        everything = place.ended("collected")
+        assert everything
+        place.wait_until(lambda: everything <= place.ended("watched"), SECONDS, "the watcher")
+    found["watched"] = place.export("watched")
+    since = ("--since", place.began.strftime("%Y-%m-%dT%H:%M:%S"))
+    with place.bridge("backfilled") as empty:
+        place.run("prefect", "backfill", *since, "--state", "backfill.state", url=empty)
+    found["backfilled"] = place.export("backfilled")
+    # The back-fill's and the watcher's word on top of the collector's.
+    with place.bridge("collected") as both:
+        place.run("prefect", "backfill", *since, "--state", "again.state", url=both)
+        place.run("prefect", "watch", "--once", *since, "--state", "watch.state", url=both)
+    found["both"] = place.export("collected")
+    return found
+
+
+def run_all(place: Place, url: str) -> None:
+    """Run every scenario; the bridge has all their events when this returns."""
+    env, python = place.env(url), sys.executable
+    worker = (python, str(SCRIPTS / "background.py"), "serve")
+    with place.process(*worker, log=place.folder / "worker.log", env=env), ThreadPoolExecutor(2) as pool:
+        codes = list(pool.map(lambda script: run(place, env, script), (*ONE_PROCESS, "background.py")))
+    assert codes == [3, 0, 0, 0]
+    place.run("spool", "flush", url=url)
+
+
+def run(place: Place, env: dict[str, str], script: str) -> int:
+    with (place.folder / f"{script}.log").open("wb") as log:
+        line = (sys.executable, str(SCRIPTS / script))
+        return subprocess.run(
+            line, env=env, cwd=place.folder, timeout=SECONDS, stdout=log, stderr=log, check=False
+        ).returncode
+
+
+def visible(export: Export, entities: set[str]) -> Export:
+    """The part about these entities, without what nobody outside can know."""
+    return {key: _without(key[1], value) for key, value in export.items() if key[0] in entities}
+
+
+def _without(aspect: str, value: dict[str, Any]) -> dict[str, Any]:
+    properties = value.get("customProperties", {})
+    left_out = [beginning for of, beginning in UNSEEN if of == aspect]
+    if "prefect_taskRun.taskRunId" in properties:
+        left_out.append(UNSEEN_OF_TASKS)
+    kept = {
+        name: each
+        for name, each in properties.items()
+        if not f"customProperties.{name}".startswith(tuple(left_out))
+    }
+    seen = {name: each for name, each in value.items() if name not in left_out}
+    if aspect == "dataProcessInstanceRelationships" and value.get("parentTemplate") in UNSEEN_PARENTS:
+        seen.pop("parentInstance", None)
+    return {**seen, **({"customProperties": kept} if properties else {})}
+
+
+def failures(export: Export, entities: set[str]) -> set[str]:
+    """The runs of which it is told why they failed."""
+    return {
+        urn
+        for (urn, _, _), value in export.items()
+        if urn in entities and value.get("customProperties", {}).get("errorMessage.message")
+    }
+
+
+@pytest.mark.parametrize("source", ["watched", "backfilled"])
+def test_from_outside_it_is_the_same(exports, source) -> None:
+    """In all that can be seen from outside; and why a run failed is told of the same runs."""
+    entities = {urn for urn, _, _ in exports["collected"]}
+
+    assert visible(exports["collected"], entities) == visible(exports[source], entities)
+    assert failures(exports["collected"], entities) == failures(exports[source], entities)
+
+
+def test_beside_the_collector_nothing_changes(exports) -> None:
+    """What is told from outside on top of the collector's word changes no byte of it."""
+    entities = {urn for urn, _, _ in exports["collected"]}
+    both = {key: value for key, value in exports["both"].items() if key[0] in entities}
+
+    assert exports["collected"] == both
