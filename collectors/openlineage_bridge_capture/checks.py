@@ -1,18 +1,25 @@
-"""The part of a doctor's visit that every collector shares: the way to the backend, and what capture has to work with."""
+"""The part of a doctor's visit that every collector shares: a look from a fresh process, the backend, what capture needs."""
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import re
 import ssl
+import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from openlineage.client.client import OpenLineageClient
 
 from openlineage_bridge_capture import drivers, settings
+from openlineage_bridge_capture.autoload.interpreter import HERE
 from openlineage_bridge_capture.client import background_client, spool_of
 from openlineage_bridge_capture.findings import Finding
 from openlineage_bridge_capture.spool.folders import Destination, without_credentials
@@ -20,7 +27,53 @@ from openlineage_bridge_capture.spool.folders import Destination, without_creden
 PATIENCE = 3.0
 """Seconds that the backend has to answer."""
 
+IMPORT_PATIENCE = 120.0
+"""Seconds that a fresh process may take to import an orchestrator from a slow disk, and to look at it."""
+
 CONFIGURE = "export OPENLINEAGE_URL=http://localhost:5000"
+
+
+def numbers(text: str) -> tuple[int, ...]:
+    """The release numbers of a version, pre-release and local parts left out: ``3.4.24rc1`` is (3, 4, 24)."""
+    match = re.match(r"\d+(\.\d+)*", text)
+    return tuple(map(int, match[0].split("."))) if match else ()
+
+
+def installed(*distributions: str) -> tuple[str, str]:
+    """The first of these distributions that is installed, and its version; both empty where none is."""
+    for name in distributions:
+        with contextlib.suppress(PackageNotFoundError):
+            return name, version(name)
+    return "", ""
+
+
+def probe(code: str, environment: Mapping[str, str]) -> dict[str, Any] | Finding:
+    """What a fresh process of this interpreter finds: the JSON object on the last line that it prints.
+
+    ``OPENLINEAGE_DISABLED`` does not reach it: whether that is set is a finding of the backend's.
+
+    Returns:
+        The object, or the finding that the process came to nothing.
+    """
+    inherited = {name: value for name, value in environment.items() if name != "OPENLINEAGE_DISABLED"}
+    try:
+        done = subprocess.run(  # noqa: S603  # this interpreter, our own code
+            [sys.executable, "-c", f"{HERE}\n{code}"],
+            env=inherited,
+            capture_output=True,
+            text=True,
+            timeout=IMPORT_PATIENCE,
+            check=True,
+        )
+        facts: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    except (OSError, ValueError, IndexError, subprocess.SubprocessError) as error:
+        return _no_import(error)
+    return facts
+
+
+def _no_import(error: Exception) -> Finding:
+    said = str(getattr(error, "stderr", None) or error).strip().splitlines()
+    return Finding("import", "problem", said[-1] if said else type(error).__name__)
 
 
 def backend() -> list[Finding]:

@@ -5,9 +5,14 @@
 * ``commands``         ``openlineage-bridge dagster``: ``tailer`` the same in a process of its own, ``backfill`` over history
 * ``doctor``           ``openlineage-bridge doctor dagster``; ``selfcheck`` tries what it finds in a fresh process
 * ``tail``             the core: discover runs, read their logs, fold, deliver; ``discovery`` ``cursor`` ``delivery``
-* ``reading``          one instance read page by page
-* ``statefile``        what a process of its own keeps of how far it came; ``process`` its signals, log and errors
+* ``opening``          what the commands open first; ``process`` signals, log and errors of one that runs long
+* ``reading``          one instance read page by page; ``shards`` the files of SQLite opened without delay
 * ``fold``             the pure fold of one run's log to OpenLineage events; ``steps`` ``facets`` ``partitions`` ``runless``
+* ``sources``          what counts as lineage; ``queries`` what a statement in the metadata says
+* ``datahub``          the names of DataHub's plugin, for code written with it; ``datahub_lineage`` what extractors get
+* ``checks``           asset checks as facets; ``dependencies`` what steps waited for; ``code_references`` where code is
+* ``own_facets``       the custom facets, with their JSON schemas in ``schemas/``
+* ``repository``       what code declares; ``graph`` the events of it, before anything has run; ``announcing`` once a change
 * ``naming``           from asset keys to dataset names; ``assets`` what definitions add, ``workspace`` loads them
 * ``environment``      what variables say about all of these
 * ``identity``         names and ids of jobs and runs; ``snapshot`` what the stored job adds; ``producer`` who says so

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import attrs
 from dagster import AssetKey
@@ -24,6 +25,8 @@ from openlineage_bridge_dagster.naming import (
     Metadata,
     asset_dataset,
 )
+from openlineage_bridge_dagster.own_facets import DagsterAssetFacet
+from openlineage_bridge_dagster.sources import Sources, Stated, stated_in
 
 if TYPE_CHECKING:
     from openlineage_bridge_capture import Dataset
@@ -47,6 +50,7 @@ class AssetDefinition:
         owners: As Dagster writes them.
         tags: Tags without the kinds.
         kinds: ``duckdb``, ``python``, …
+        code_version: Version of its code, where the code states one.
     """
 
     metadata: Metadata = attrs.field(factory=dict)
@@ -56,6 +60,7 @@ class AssetDefinition:
     owners: tuple[str, ...] = ()
     tags: Mapping[str, str] = attrs.field(factory=dict)
     kinds: tuple[str, ...] = ()
+    code_version: str | None = None
 
 
 Definitions = Callable[[AssetKey], AssetDefinition | None]
@@ -81,6 +86,8 @@ class RunAssets:
         naming: The rules.
         definitions: Definition by asset key.
         last_materialization: What an asset last said of itself.
+        sources: What counts as lineage.
+        ui: Address of Dagster's web UI.
         moment: Time of the record that is being folded, seconds since the epoch: what was said later does not count,
             so that history gives the names that it gave when it happened.
     """
@@ -88,6 +95,8 @@ class RunAssets:
     naming: AssetNaming = attrs.field(factory=AssetNaming)
     definitions: Definitions = nothing_defined
     last_materialization: LastMaterialization = never_materialized
+    sources: Sources = attrs.field(factory=Sources)
+    ui: str | None = None
     moment: float = 0.0
     _names: dict[AssetKey, Dataset] = attrs.field(factory=dict)
     _said: dict[AssetKey, Metadata] = attrs.field(factory=dict)
@@ -97,9 +106,18 @@ class RunAssets:
         if key not in self._names:
             definition = self.definition(key).metadata
             self._names[key] = self.naming.physical(key.path, definition) or self.naming.dataset(
-                key.path, {}, self._last_said(key)
+                key.path, {}, self.last_said(key)
             )
         return self._names[key]
+
+    def beside(self, key: AssetKey) -> Dataset | None:
+        """The asset as a dataset of its own beside its table, where that is wanted."""
+        own = asset_dataset(key.path)
+        return own if self.sources.asset_datasets and self.name(key) != own else None
+
+    def stated(self, key: AssetKey) -> Stated:
+        """What the definition's metadata names as read and written."""
+        return stated_in(self.definition(key).metadata)
 
     def materialized(self, key: AssetKey, metadata: Metadata) -> None:
         """Take note of a materialization in this run: its address is the asset's last one from here on."""
@@ -115,10 +133,15 @@ class RunAssets:
         """
         if self.last_materialization is never_materialized or key in self._names:
             return True
-        static = self.naming.physical(key.path, self.definition(key).metadata)
-        return static is not None or self._last_said(key) is not None
+        return self.has_address(key)
 
-    def _last_said(self, key: AssetKey) -> Metadata | None:
+    def has_address(self, key: AssetKey) -> bool:
+        """Whether its definition, or what it last said of itself, names it."""
+        static = self.naming.physical(key.path, self.definition(key).metadata)
+        return static is not None or self.last_said(key) is not None
+
+    def last_said(self, key: AssetKey) -> Metadata | None:
+        """Metadata of its newest materialization before the moment; None when there is none."""
         if key not in self._said and (found := self.last_materialization(key, self.moment)) is not None:
             self._said[key] = found
         return self._said.get(key)
@@ -136,7 +159,7 @@ class RunAssets:
     ) -> dict[str, Any]:
         """Dataset facets of an asset that was written, observed or reported."""
         definition = self.definition(key)
-        found: dict[str, Any] = {**self.symlinks(key)}
+        found: dict[str, Any] = {**self.symlinks(key), "dagster_asset": self._about(key, definition)}
         found.update(facets.schema(metadata) or facets.schema(definition.metadata))
         if description := definition.description:
             found["documentation"] = documentation_dataset.DocumentationDatasetFacet(description=description)
@@ -144,9 +167,21 @@ class RunAssets:
             found["ownership"] = ownership_dataset.OwnershipDatasetFacet(
                 owners=[ownership_dataset.Owner(name=facets.owner_name(owner)) for owner in definition.owners]
             )
-        found.update(_tags(definition))
-        found.update(_version(tags or {}))
+        found.update(_tags(definition, facets.columns(metadata) or facets.columns(definition.metadata)))
+        found.update(
+            data_version(next((tags[tag] for tag in DATA_VERSION_TAGS if tags and tags.get(tag)), None))
+        )
         return found
+
+    def _about(self, key: AssetKey, definition: AssetDefinition) -> DagsterAssetFacet:
+        path = "/".join(quote(part, safe="") for part in key.path)
+        return DagsterAssetFacet(
+            assetKey=list(key.path),
+            group=definition.group,
+            kinds=list(definition.kinds) or None,
+            codeVersion=definition.code_version,
+            assetUrl=f"{self.ui.rstrip('/')}/assets/{path}" if self.ui else None,
+        )
 
     def symlinks(self, key: AssetKey) -> dict[str, Any]:
         """``symlinks`` to the asset key, unless the dataset is named by it already."""
@@ -158,7 +193,7 @@ class RunAssets:
         return {"symlinks": symlinks_dataset.SymlinksDatasetFacet(identifiers=[identifier])}
 
 
-def _tags(definition: AssetDefinition) -> dict[str, Any]:
+def _tags(definition: AssetDefinition, columns: Sequence[Any]) -> dict[str, Any]:
     pairs = [
         *definition.tags.items(),
         *(("kind", kind) for kind in definition.kinds),
@@ -167,16 +202,19 @@ def _tags(definition: AssetDefinition) -> dict[str, Any]:
     fields = [
         tags_dataset.TagsDatasetFacetFields(key=key, value=value, source="DAGSTER") for key, value in pairs
     ]
+    fields += [
+        tags_dataset.TagsDatasetFacetFields(key=key, value=value, source="DAGSTER", field=column.name)
+        for column in columns
+        for key, value in sorted((column.tags or {}).items())
+    ]
     return {"tags": tags_dataset.TagsDatasetFacet(tags=fields)} if fields else {}
 
 
-def _version(tags: Mapping[str, str]) -> dict[str, Any]:
-    version = next((tags[tag] for tag in DATA_VERSION_TAGS if tags.get(tag)), None)
-    return (
-        {"version": dataset_version_dataset.DatasetVersionDatasetFacet(datasetVersion=version)}
-        if version
-        else {}
-    )
+def data_version(version: str | None) -> dict[str, Any]:
+    """``version`` of a dataset; none where no version is known."""
+    if not version:
+        return {}
+    return {"version": dataset_version_dataset.DatasetVersionDatasetFacet(datasetVersion=version)}
 
 
 def plain(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
@@ -221,4 +259,5 @@ def _from_node(node: Any) -> AssetDefinition:
         tags={k: v for k, v in sorted(node.tags.items()) if not k.startswith(KIND_PREFIX)},
         # Tags, on every kind of node; only the code's own has a property for them.
         kinds=tuple(sorted(k.removeprefix(KIND_PREFIX) for k in node.tags if k.startswith(KIND_PREFIX))),
+        code_version=getattr(node, "code_version", None),
     )

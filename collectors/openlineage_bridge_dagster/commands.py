@@ -11,9 +11,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from openlineage_bridge_dagster.opening import (
+    backend,
+    home,
+    instance_of_home,
+    instance_or_none_yet,
+    loaded,
+    reader_of,
+    settings_said_plainly,
+    state_path,
+    to_stdout,
+    workspace_of,
+)
 from openlineage_bridge_dagster.process import (
     Reload,
-    Unavailable,
     broken_off,
     log_to_stderr,
     said_plainly,
@@ -23,12 +34,11 @@ from openlineage_bridge_dagster.process import (
 if TYPE_CHECKING:
     import threading
 
-    from dagster import DagsterInstance
-
     from openlineage_bridge_dagster.backfill import Backfill, Mark
     from openlineage_bridge_dagster.backfill import Tally as BackfillTally
     from openlineage_bridge_dagster.delivery import Send
     from openlineage_bridge_dagster.reading import Reader
+    from openlineage_bridge_dagster.repository import Repository
     from openlineage_bridge_dagster.tailer import Tailer
     from openlineage_bridge_dagster.workspace import Workspace
 
@@ -133,19 +143,22 @@ def tail(
     Example:
       openlineage-bridge dagster tail -m my_project.definitions
     """  # noqa: D301  # as above
+    from openlineage_bridge_dagster import environment
     from openlineage_bridge_dagster.tailer import catch_up, follow
 
     log_to_stderr()
+    with settings_said_plainly():
+        declares = environment.static_lineage()
     stop, reload = stop_on_signals(), Reload()
     with said_plainly(), broken_off(), _tailer(state, since, stop) as tailer:
-        workspace = _workspace(files, modules, python_files, working_directory)
-        _load(tailer.tail.reader, tailer.instance, workspace)
+        workspace = workspace_of(files, modules, python_files, working_directory)
+        _load(tailer, workspace, declares=declares)
         reload.on_hangup()
-        click.echo(f"Tailing the runs of {_home()}", err=True)
+        click.echo(f"Tailing the runs of {home()}", err=True)
         if once:
             catch_up(tailer, stop)
         else:
-            follow(tailer, every, stop, _reloading(tailer, workspace, reload))
+            follow(tailer, every, stop, _reloading(tailer, workspace, reload, declares=declares))
     tally = tailer.tally
     click.echo(_counted(tally.delivered, **{"runs or events given up": tally.given_up}), err=True)
     click.get_current_context().exit(3 if tally.given_up else 0)
@@ -187,9 +200,14 @@ def backfill(
         raise click.UsageError("say which part of history: --since, or --run-id")
     log_to_stderr()
     stop, keeps = stop_on_signals(), not dry_run and not run_ids
-    with said_plainly(), _instance() as instance, _held(_state(state, "backfill"), needed=keeps) as path:
+    with (
+        said_plainly(),
+        instance_of_home() as instance,
+        _held(state or state_path(home(), "backfill"), needed=keeps) as path,
+    ):
         mark = _mark(path, since, until, jobs, run_ids, restart=restart)
-        reader = _reader(instance, _workspace(files, modules, python_files, working_directory))
+        reader = reader_of(instance)
+        loaded(reader, instance, workspace_of(files, modules, python_files, working_directory))
         work = _backfill(reader, mark, path, stop, dry_run=dry_run)
         with broken_off():
             _go_through(work, stop)
@@ -200,22 +218,76 @@ def backfill(
     click.get_current_context().exit(3 if work.tally.refused or work.tally.unreadable else 0)
 
 
+@dagster.command()
+@workspace_options
+@click.option("--dry-run", is_flag=True, help="Print the events, one per line, instead of sending them.")
+def lineage(
+    *,
+    files: tuple[Path, ...],
+    modules: tuple[str, ...],
+    python_files: tuple[Path, ...],
+    working_directory: Path | None,
+    dry_run: bool,
+) -> None:
+    """Tell once the graph of jobs and assets that the code declares, before anything has run.
+
+    The sensor does so of its code location, and `tail` of its workspace. Where DAGSTER_HOME names an instance, what its
+    runs have told stays: they know more.
+
+    \b
+    Example:
+      openlineage-bridge dagster lineage -m my_project.definitions
+      openlineage-bridge dagster lineage -w workspace.yaml --dry-run > graph.jsonl
+    """  # noqa: D301  # as above
+    workspace = workspace_of(files, modules, python_files, working_directory)
+    if not workspace:
+        raise click.UsageError("say where the code is: -w, -m or -f")
+    log_to_stderr()
+    send = to_stdout if dry_run else backend()
+    with said_plainly(), instance_or_none_yet() as instance:
+        reader = reader_of(instance)
+        found = loaded(reader, instance, workspace)
+        assert found is not None, "the workspace names code"
+        delivered, refused = _tell(found.repositories, reader, send)
+    click.echo(_counted(delivered, refused=refused), err=True)
+    click.get_current_context().exit(3 if refused or found.problems else 0)
+
+
+def _tell(repositories: tuple[Repository, ...], reader: Reader, send: Send) -> tuple[int, int]:
+    """How many events were delivered, and how many refused."""
+    import time
+
+    from openlineage_bridge_dagster.announcing import declared_events
+    from openlineage_bridge_dagster.delivery import RefusedError, deliver
+
+    delivered = refused = 0
+    for repository in repositories:
+        for event in declared_events(repository, reader, time.time()):
+            try:
+                deliver(send, event)
+                delivered += 1
+            except RefusedError as error:
+                click.echo(str(error), err=True)
+                refused += 1
+    return delivered, refused
+
+
 @contextlib.contextmanager
 def _tailer(state: Path | None, since: datetime | None, stop: threading.Event) -> Iterator[Tailer]:
-    from openlineage_bridge_dagster.statefile import keeper
+    from openlineage_bridge_capture.statefile import keeper
     from openlineage_bridge_dagster.tail import Tail
     from openlineage_bridge_dagster.tailer import Tailer
 
-    with _instance() as instance, _held(_state(state, "tail")) as path:
+    with instance_of_home() as instance, _held(state or state_path(home(), "tail")) as path:
         assert path is not None, "a tailer keeps its state"
-        core = Tail(_send(), _reader(instance), rest=REST, stop=stop.is_set)
+        core = Tail(backend(), reader_of(instance), rest=REST, stop=stop.is_set)
         cursor = _cursor(path) or core.begin(instance, _seconds(since))
         yield Tailer(core, instance, cursor, keeper(path))
 
 
 def _cursor(path: Path) -> Any:
+    from openlineage_bridge_capture.statefile import StateFileError, load
     from openlineage_bridge_dagster.cursor import Cursor
-    from openlineage_bridge_dagster.statefile import StateFileError, load
 
     saved = load(path)
     try:
@@ -235,8 +307,8 @@ def _mark(
 ) -> Mark:
     import time
 
+    from openlineage_bridge_capture.statefile import StateFileError, load
     from openlineage_bridge_dagster.backfill import Mark, Selection, mark_for
-    from openlineage_bridge_dagster.statefile import StateFileError, load
 
     now = time.time()
     if run_ids:
@@ -251,10 +323,10 @@ def _mark(
 def _backfill(
     reader: Reader, mark: Mark, path: Path | None, stop: threading.Event, *, dry_run: bool
 ) -> Backfill:
+    from openlineage_bridge_capture.statefile import keeper
     from openlineage_bridge_dagster.backfill import Backfill
-    from openlineage_bridge_dagster.statefile import keeper
 
-    work = Backfill(reader, mark, _print if dry_run else _send(), wait=stop.wait, stop=stop.is_set)
+    work = Backfill(reader, mark, to_stdout if dry_run else backend(), wait=stop.wait, stop=stop.is_set)
     if path is not None:
         work.keep = keeper(path)
     return work
@@ -282,106 +354,35 @@ def _counted(delivered: int, **more: int) -> str:
     return f"{delivered:,} events sent" + "".join(f", {n:,} {what}" for what, n in more.items() if n)
 
 
-def _workspace(
-    files: tuple[Path, ...], modules: tuple[str, ...], python_files: tuple[Path, ...], folder: Path | None
-) -> Workspace:
-    from openlineage_bridge_dagster.workspace import Workspace
-
-    return Workspace(files, modules, python_files, folder)
+def _load(tailer: Tailer, workspace: Workspace, *, declares: bool) -> None:
+    found = loaded(tailer.tail.reader, tailer.instance, workspace)
+    if declares and found is not None:
+        tailer.tail.announcer.declare(found.repositories)
 
 
-def _reloading(tailer: Tailer, workspace: Workspace, reload: Reload) -> Callable[[], None]:
+def _reloading(tailer: Tailer, workspace: Workspace, reload: Reload, *, declares: bool) -> Callable[[], None]:
     """Loads the code anew when that is asked for; code that cannot be loaded leaves what is known in force."""
 
     def load() -> None:
         if reload.wanted:
             reload.wanted = False
             try:
-                _load(tailer.tail.reader, tailer.instance, workspace)
+                _load(tailer, workspace, declares=declares)
             except click.UsageError as error:
                 click.echo(error.format_message(), err=True)
 
     return load
 
 
-def _load(reader: Reader, instance: DagsterInstance, workspace: Workspace) -> None:
-    from openlineage_bridge_dagster.workspace import load
-
-    if not workspace:
-        return
-    try:
-        loaded = load(instance, workspace)
-    except Exception as error:
-        raise click.UsageError(f"the workspace cannot be loaded: {error}") from error
-    for problem in loaded.problems:
-        click.echo(problem, err=True)
-    click.echo(f"{loaded.assets:,} assets are defined in the workspace", err=True)
-    reader.definitions = loaded.definitions
-
-
-def _reader(instance: DagsterInstance, workspace: Workspace | None = None) -> Reader:
-    from openlineage_bridge_dagster import environment
-
-    try:
-        reader = environment.reader()
-    except ValueError as error:
-        raise click.UsageError(str(error)) from error
-    reader.instance = instance
-    if workspace is not None:
-        _load(reader, instance, workspace)
-    return reader
-
-
-@contextlib.contextmanager
-def _instance() -> Iterator[DagsterInstance]:
-    from dagster import DagsterError, DagsterInstance
-
-    try:
-        found = DagsterInstance.get()
-    except DagsterError as error:
-        raise click.UsageError(f"DAGSTER_HOME names no Dagster instance: {error}") from error
-    except Exception as error:
-        raise Unavailable(f"Dagster's storage cannot be opened: {type(error).__name__}: {error}") from error
-    with found as instance:
-        yield instance
-
-
 @contextlib.contextmanager
 def _held(path: Path, *, needed: bool = True) -> Iterator[Path | None]:
-    from openlineage_bridge_dagster.statefile import held
+    from openlineage_bridge_capture.statefile import held
 
     if not needed:
         yield None
         return
     with held(path):
         yield path
-
-
-def _state(path: Path | None, what: str) -> Path:
-    from openlineage_bridge_dagster.statefile import default_path
-
-    return path or default_path(_home(), what)
-
-
-def _home() -> str:
-    import os
-
-    return os.environ.get("DAGSTER_HOME", "")
-
-
-def _send() -> Send:
-    from openlineage_bridge_capture import client
-    from openlineage_bridge_capture.settings import configured
-
-    if not configured():
-        raise click.UsageError("there is nowhere to send events to: set OPENLINEAGE_URL")
-    return client.send
-
-
-def _print(event: Any) -> None:
-    from openlineage.client.serde import Serde
-
-    click.echo(Serde.to_json(event))
 
 
 def _seconds(moment: datetime | None) -> float | None:

@@ -21,12 +21,21 @@ class OpenLineageComponent(Component, Model, Resolvable):
         description="OpenLineage namespace by platform, for assets named [env, platform, database, schema, table].",
     )
     dagster_url: str | None = Field(default=None, description="Address of Dagster's UI, for links.")
+    job_names: str | None = Field(
+        default=None,
+        description="'location' for jobs called location.job, 'datahub-plugin' for the names of DataHub's plugin.",
+    )
     backfill: str | None = Field(
         default=None,
         description="'all', or the ISO time from which on runs count. Default: runs from now on.",
     )
     only_this_location: bool = Field(
         default=False, description="Observe the runs of this code location only, for one in each location."
+    )
+    static_lineage: bool | None = Field(
+        default=None,
+        description="Whether to tell the graph of jobs and assets before anything has run. Default: "
+        "OPENLINEAGE_BRIDGE_DAGSTER_STATIC_LINEAGE, else yes.",
     )
     minimum_interval_seconds: int = Field(
         default=5, description="Seconds between ticks; Dagster's loop takes 5."
@@ -39,8 +48,10 @@ class OpenLineageComponent(Component, Model, Resolvable):
             self.name,
             namespaces=self.namespaces,
             dagster_url=self.dagster_url,
+            job_names=self.job_names,
             backfill=self.backfill,
             only_this_location=self.only_this_location,
+            static_lineage=self.static_lineage,
             minimum_interval_seconds=self.minimum_interval_seconds,
             default_status=DefaultSensorStatus.RUNNING if self.running else DefaultSensorStatus.STOPPED,
         )

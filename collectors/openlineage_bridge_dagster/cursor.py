@@ -39,6 +39,7 @@ class Cursor:
         watermark: Newest update time of a run that discovery has seen.
         runless: Storage id of the last runless record that was delivered.
         runs: Marks by run id; those of finished runs stay until discovery cannot find them again.
+        announced: Digest of the declared graph that was announced last, by repository.
     """
 
     born: float
@@ -46,6 +47,7 @@ class Cursor:
     watermark: float
     runless: int = -1
     runs: dict[str, RunMark] = attrs.field(factory=dict)
+    announced: dict[str, str] = attrs.field(factory=dict)
 
     def to_json(self) -> str:
         """As a line of JSON, about 80 bytes for each run."""
@@ -57,6 +59,7 @@ class Cursor:
                 "wm": self.watermark,
                 "runless": self.runless,
                 "runs": {run_id: list(attrs.astuple(mark)) for run_id, mark in self.runs.items()},
+                **({"announced": self.announced} if self.announced else {}),
             },
             separators=(",", ":"),
         )
@@ -79,4 +82,5 @@ class Cursor:
             watermark=data["wm"],
             runless=data["runless"],
             runs={run_id: RunMark(*mark) for run_id, mark in data["runs"].items()},
+            announced=dict(data.get("announced", {})),
         )

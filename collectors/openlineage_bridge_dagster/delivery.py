@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from openlineage.client.event_v2 import DatasetEvent, RunEvent
+from openlineage.client.event_v2 import DatasetEvent, JobEvent, RunEvent
 
-Event = RunEvent | DatasetEvent
+Event = RunEvent | JobEvent | DatasetEvent
 Send = Callable[[Event], None]
 
 # The receiver understood and refuses this very event; 401, 403, 404 and 429 are about all events.

@@ -5,25 +5,19 @@ Dagster is imported in a fresh process with this one's environment; what that pr
 
 from __future__ import annotations
 
-import json
 import os
-import re
-import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from openlineage_bridge_capture import checks
-from openlineage_bridge_capture.autoload.interpreter import HERE
-from openlineage_bridge_capture.findings import Finding
+import attrs
 
-PATIENCE = 120.0
-"""Seconds that ``import dagster`` and a look at the instance may take on a slow disk."""
+from openlineage_bridge_capture import checks
+from openlineage_bridge_capture.findings import Finding
 
 OLDEST, TOO_NEW = (1, 10), (2,)
 """Supported versions of Dagster: from the first to before the second."""
 
-PROBE = f"""{HERE}
+PROBE = """
 import json
 from openlineage_bridge_dagster import selfcheck
 print(json.dumps(selfcheck.report()))
@@ -42,58 +36,27 @@ def _findings() -> list[Finding]:
     found = _dagster()
     if found.state == "problem":
         return [found]
-    try:
-        facts = _probe()
-    except (OSError, ValueError, IndexError, subprocess.SubprocessError) as error:
-        return [found, _no_import(error)]
+    facts = checks.probe(PROBE, os.environ)
+    if isinstance(facts, Finding):
+        says = f"a new process cannot import Dagster: {facts.says}"
+        return [found, attrs.evolve(facts, says=says, do=f'{sys.executable} -c "import dagster"')]
     return [found, *_instance(facts), _ops(facts), *checks.capture(), *checks.backend()]
 
 
 def _dagster() -> Finding:
-    try:
-        found = version("dagster")
-    except PackageNotFoundError:
+    _, found = checks.installed("dagster")
+    if not found:
         return Finding(
             "dagster",
             "problem",
             f"Dagster is not installed for {sys.executable}",
             "openlineage-bridge doctor dagster --python /path/to/the/python/of/your/code/location",
         )
-    if not OLDEST <= _numbers(found) < TOO_NEW:
+    if not OLDEST <= checks.numbers(found) < TOO_NEW:
         return Finding(
             "dagster", "problem", f"dagster {found} is not supported", "pip install 'dagster>=1.10,<2'"
         )
     return Finding("dagster", "ok", f"dagster {found}, supported, for {sys.executable}")
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    match = re.match(r"\d+(\.\d+)*", text)
-    return tuple(map(int, match[0].split("."))) if match else ()
-
-
-def _probe() -> dict[str, Any]:
-    # Told apart from capture being switched off: that is the backend's finding.
-    inherited = {name: value for name, value in os.environ.items() if name != "OPENLINEAGE_DISABLED"}
-    done = subprocess.run(  # noqa: S603  # this interpreter, our own code
-        [sys.executable, "-c", PROBE],
-        env=inherited,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=True,
-    )
-    facts: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return facts
-
-
-def _no_import(error: Exception) -> Finding:
-    said = str(getattr(error, "stderr", None) or error).strip().splitlines()
-    return Finding(
-        "import",
-        "problem",
-        f"a new process cannot import Dagster: {said[-1] if said else type(error).__name__}",
-        f'{sys.executable} -c "import dagster"',
-    )
 
 
 def _instance(facts: dict[str, Any]) -> list[Finding]:

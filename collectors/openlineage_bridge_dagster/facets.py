@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import attr
-from openlineage.client.event_v2 import InputDataset
 from openlineage.client.facet_v2 import (
     JobFacet,
     RunFacet,
     base_subset_dataset,
     column_lineage_dataset,
-    data_quality_assertions_dataset,
     documentation_job,
     error_message_run,
     job_type_job,
@@ -21,16 +18,17 @@ from openlineage.client.facet_v2 import (
     parent_run,
     processing_engine_run,
     schema_dataset,
+    tags_job,
     tags_run,
 )
 
-from openlineage_bridge_capture.versions import REPOSITORY
 from openlineage_bridge_dagster.identity import RunIdentity, node_path
+from openlineage_bridge_dagster.own_facets import DagsterRunFacet, DagsterStepFacet
 from openlineage_bridge_dagster.partitions import nominal_time
 from openlineage_bridge_dagster.producer import DAGSTER_VERSION, VERSION
 
 if TYPE_CHECKING:
-    from dagster import AssetCheckEvaluation, AssetMaterialization
+    from dagster import AssetMaterialization
     from dagster_shared.error import SerializableErrorInfo
 
     from openlineage_bridge_capture import Dataset
@@ -42,45 +40,18 @@ STACK_LIMIT = 20_000
 """Characters of a stack trace that are worth keeping; the end of it says most."""
 
 # pandas IO managers write their columns under the second key (dagster-duckdb-pandas and its kin, 0.29).
-SCHEMA_KEYS = ("dagster/column_schema", "dataframe_columns")
+COLUMNS_KEY, FRAME_KEY = "dagster/column_schema", "dataframe_columns"
+SCHEMA_KEYS = (COLUMNS_KEY, FRAME_KEY)
 ROW_COUNT_KEYS = ("dagster/partition_row_count", "dagster/row_count")
-CHECKED_COLUMN_KEYS = ("dagster/column", "column")
 # Wrappers whose own message says only where; the cause says what.
-WRAPPERS = frozenset({"DagsterExecutionStepExecutionError", "RetryRequested", "RetryRequestedFromPolicy"})
-
-
-@attr.define
-class DagsterRunFacet(RunFacet):
-    """``dagster_run``: what Dagster knows of a run and no standard facet carries."""
-
-    runId: str  # noqa: N815 - JSON field
-    jobName: str  # noqa: N815 - JSON field
-    location: str | None = None
-    repository: str | None = None
-    module: str | None = None
-    deployment: str | None = None
-    rootRunId: str | None = None  # noqa: N815 - JSON field
-    parentRunId: str | None = None  # noqa: N815 - JSON field
-    runUrl: str | None = None  # noqa: N815 - JSON field
-    jobUrl: str | None = None  # noqa: N815 - JSON field
-
-    @staticmethod
-    def _get_schema() -> str:
-        return f"{REPOSITORY}/blob/{VERSION}/collectors/openlineage_bridge_dagster/facets.py#dagster_run"
-
-
-@attr.define
-class DagsterStepFacet(RunFacet):
-    """``dagster_step``: one attempt of one step."""
-
-    stepKey: str  # noqa: N815 - JSON field
-    nodePath: str  # noqa: N815 - JSON field
-    attempt: int
-    opName: str | None = None  # noqa: N815 - JSON field
-
-    @staticmethod
-    def _get_schema() -> str:
-        return f"{REPOSITORY}/blob/{VERSION}/collectors/openlineage_bridge_dagster/facets.py#dagster_step"
+WRAPPERS = frozenset(
+    {
+        "DagsterExecutionStepExecutionError",
+        "DagsterResourceFunctionError",
+        "RetryRequested",
+        "RetryRequestedFromPolicy",
+    }
+)
 
 
 def run_facets(run: RunIdentity) -> dict[str, RunFacet]:
@@ -134,13 +105,15 @@ def parent_facet(run: RunIdentity) -> dict[str, RunFacet]:
 
 def step_facet(run: RunIdentity, step_key: str, attempt: int) -> dict[str, RunFacet]:
     """``dagster_step``: which step and which attempt of it."""
-    path = node_path(step_key)
-    name = run.details.op_names.get(path)
-    return {"dagster_step": DagsterStepFacet(stepKey=step_key, nodePath=path, attempt=attempt, opName=name)}
+    path, name = node_path(step_key), run.op_name(step_key)
+    facet = DagsterStepFacet(
+        stepKey=step_key, nodePath=path, attempt=attempt, opName=name, stepUrl=run.step_url(step_key)
+    )
+    return {"dagster_step": facet}
 
 
 def job_facets(run: RunIdentity) -> dict[str, JobFacet]:
-    """Job facets of a run: ``jobType``, ``documentation``, ``ownership``."""
+    """Job facets of a run: ``jobType``, ``documentation``, ``ownership``, ``tags``."""
     facets: dict[str, JobFacet] = {"jobType": _job_type("JOB")}
     if run.details.description:
         facets["documentation"] = documentation_job.DocumentationJobFacet(description=run.details.description)
@@ -148,12 +121,22 @@ def job_facets(run: RunIdentity) -> dict[str, JobFacet]:
         facets["ownership"] = ownership_job.OwnershipJobFacet(
             owners=[ownership_job.Owner(name=owner_name(owner)) for owner in run.details.owners]
         )
+    if run.details.tags:
+        facets["tags"] = tags_job.TagsJobFacet(
+            tags=[
+                tags_job.TagsJobFacetFields(key=key, value=value, source="DAGSTER")
+                for key, value in run.details.tags.items()
+            ]
+        )
     return facets
 
 
-def step_job_facets() -> dict[str, JobFacet]:
-    """Job facets of a step."""
-    return {"jobType": _job_type("STEP")}
+def step_job_facets(run: RunIdentity, path: str) -> dict[str, JobFacet]:
+    """Job facets of a step, by its path in the graph: ``jobType``, ``documentation``."""
+    facets: dict[str, JobFacet] = {"jobType": _job_type("STEP")}
+    if description := run.details.op_descriptions.get(path):
+        facets["documentation"] = documentation_job.DocumentationJobFacet(description=description)
+    return facets
 
 
 def _job_type(kind: str) -> JobFacet:
@@ -180,16 +163,27 @@ def error_message(error: SerializableErrorInfo | None, fallback: str) -> dict[st
     return {"errorMessage": facet}
 
 
-def schema(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """``schema`` from a table schema in the metadata, the explicit one first."""
+def columns(metadata: Mapping[str, Any]) -> Sequence[Any]:
+    """Dagster's columns of a table schema in the metadata, the explicit one first; none where there is no schema."""
     table = next((metadata[key] for key in SCHEMA_KEYS if hasattr(metadata.get(key), "columns")), None)
-    if table is None:
+    return table.columns if table is not None else ()
+
+
+def is_of_data_frame(metadata: Mapping[str, Any]) -> bool:
+    """Whether the columns in the metadata are those of a data frame in memory, types included."""
+    return COLUMNS_KEY not in metadata and FRAME_KEY in metadata
+
+
+def schema(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """``schema`` from a table schema in the metadata."""
+    found = columns(metadata)
+    if not found:
         return {}
     fields = [
         schema_dataset.SchemaDatasetFacetFields(
             name=column.name, type=column.type, description=column.description, ordinal_position=position
         )
-        for position, column in enumerate(table.columns, start=1)
+        for position, column in enumerate(found, start=1)
     ]
     return {"schema": schema_dataset.SchemaDatasetFacet(fields=fields)}
 
@@ -252,31 +246,4 @@ def _partition(event: AssetMaterialization) -> base_subset_dataset.Partition:
     }
     return base_subset_dataset.Partition(
         dimensions=dict(sorted(dimensions.items())), identifier=event.partition
-    )
-
-
-def assertions(checks: Sequence[AssetCheckEvaluation]) -> Any:
-    """``dataQualityAssertions`` of the checks of one asset."""
-    return data_quality_assertions_dataset.DataQualityAssertionsDatasetFacet(
-        assertions=[_assertion(check) for check in checks]
-    )
-
-
-def _assertion(check: AssetCheckEvaluation) -> data_quality_assertions_dataset.Assertion:
-    column = next((check.metadata[key] for key in CHECKED_COLUMN_KEYS if key in check.metadata), None)
-    value = getattr(column, "value", None)
-    return data_quality_assertions_dataset.Assertion(
-        assertion=check.check_name,
-        name=check.check_name,
-        success=bool(check.passed),
-        severity=check.severity.value.lower(),
-        column=value if isinstance(value, str) else None,
-        description=check.description,
-    )
-
-
-def checked(dataset: Dataset, checks: Sequence[AssetCheckEvaluation]) -> InputDataset:
-    """A dataset that a check step read, with the outcome."""
-    return InputDataset(
-        dataset.namespace, dataset.name, inputFacets={"dataQualityAssertions": assertions(checks)}
     )

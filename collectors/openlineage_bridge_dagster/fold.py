@@ -7,21 +7,30 @@ sensor, a tailer and a replay of history agree to the byte. The mapping is the t
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import attrs
 from dagster import AssetKey, DagsterEventType, EventLogEntry
 from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
-from openlineage.client.facet_v2 import RunFacet
+from openlineage.client.facet_v2 import JobFacet, RunFacet
 
 from openlineage_bridge_capture.describe import describe
 from openlineage_bridge_capture.recording import Recording
 from openlineage_bridge_dagster import facets
 from openlineage_bridge_dagster.assets import RunAssets, plain
-from openlineage_bridge_dagster.identity import RunIdentity, event_time
+from openlineage_bridge_dagster.dependencies import job_dependencies
+from openlineage_bridge_dagster.identity import RunIdentity, event_time, node_path
 from openlineage_bridge_dagster.producer import signed
-from openlineage_bridge_dagster.steps import Attempt, Describe, StepLineage, attempt_lineage, planned_lineage
+from openlineage_bridge_dagster.sources import Stated, path_dataset
+from openlineage_bridge_dagster.steps import (
+    Attempt,
+    Describe,
+    StepLineage,
+    attempt_lineage,
+    planned_lineage,
+    stated_lineage,
+)
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +63,9 @@ class _Step:
         return self.attempt
 
 
+Extracted = Callable[[EventLogEntry], Mapping[str, Stated]]
+"""From a run's last record to what its steps read and wrote, by step key or op name."""
+
 _Handler = Callable[["RunFold", EventLogEntry, Any], list[RunEvent]]
 
 
@@ -64,14 +76,21 @@ class RunFold:
         run: What the run is called.
         assets: What is known about assets.
         describe: From what capture recorded to datasets.
+        extract: The user's own reading of the run, from its last record to what steps read and wrote.
     """
 
     def __init__(
-        self, run: RunIdentity, assets: RunAssets | None = None, *, describe: Describe = describe
+        self,
+        run: RunIdentity,
+        assets: RunAssets | None = None,
+        *,
+        describe: Describe = describe,
+        extract: Extracted | None = None,
     ) -> None:
         self._run = run
         self._assets = assets or RunAssets()
         self._describe = describe
+        self._extract = extract
         self._steps: dict[str, _Step] = {}
         self._canceling = False
         self._ended = False
@@ -79,7 +98,7 @@ class RunFold:
         # The same for every event of the run: built once, since building facets is most of the cost of an event.
         self._shared = facets.run_facets(run)
         self._of_steps = {**self._shared, **facets.parent_facet(run)}
-        self._step_job = facets.step_job_facets()
+        self._step_jobs: dict[str, dict[str, JobFacet]] = {}
 
     @property
     def ended(self) -> bool:
@@ -107,10 +126,16 @@ class RunFold:
         return self._end(record, RunState.COMPLETE, RunState.ABORT, {})
 
     def _run_failed(self, record: EventLogEntry, event: Any) -> list[RunEvent]:
-        error = getattr(event.event_specific_data, "error", None)
+        error = _error_of_run(event.event_specific_data)
         # A worker that died leaves no error; the engine's words just before are the cause.
         words = [event.message or "The run failed."] + ([self._engine_said] if self._engine_said else [])
         return self._end(record, RunState.FAIL, RunState.FAIL, facets.error_message(error, "\n".join(words)))
+
+    def _run_suspended(self, record: EventLogEntry, _event: Any) -> list[RunEvent]:
+        return [self._run_event(RunState.OTHER, record)]
+
+    def _run_resumed(self, record: EventLogEntry, _event: Any) -> list[RunEvent]:
+        return [self._run_event(RunState.RUNNING, record)]
 
     def _run_canceling(self, _record: EventLogEntry, _event: Any) -> list[RunEvent]:
         self._canceling = True
@@ -128,7 +153,21 @@ class RunFold:
             for key, step in self._steps.items()
             if step.attempt is not None
         ]
-        return [*closed, self._run_event(state, record, said)]
+        return [*closed, *self._extracted(record), self._run_event(state, record, said)]
+
+    def _extracted(self, record: EventLogEntry) -> list[RunEvent]:
+        """What the user's own reading of the run adds to steps that have run, each in an event of its own."""
+        if self._extract is None:
+            return []
+        told: list[RunEvent] = []
+        for name, stated in self._extract(record).items():
+            for key, step in self._steps.items():
+                if stated and step.started and name in (key, node_path(key), self._run.op_name(key)):
+                    attempt, lineage = Attempt(step.started), stated_lineage(stated)
+                    told.append(
+                        self._step_event(RunState.OTHER, record, key, attempt=attempt, lineage=lineage)
+                    )
+        return told
 
     # Its steps
 
@@ -138,7 +177,7 @@ class RunFold:
         attempt = step.open()
         return [
             *again,
-            self._step_event(RunState.START, record, key, attempt=attempt, lineage=self._plan(step)),
+            self._step_event(RunState.START, record, key, attempt=attempt, lineage=self._plan(key, step)),
         ]
 
     def _step_succeeded(self, record: EventLogEntry, _event: Any) -> list[RunEvent]:
@@ -157,26 +196,27 @@ class RunFold:
         """A step may end without a start: its resources failed under the multiprocess executor."""
         if step.attempt is not None:
             return []
-        return [self._step_event(RunState.START, record, key, attempt=step.open(), lineage=self._plan(step))]
+        lineage = self._plan(key, step)
+        return [self._step_event(RunState.START, record, key, attempt=step.open(), lineage=lineage)]
 
     def _close(self, record: EventLogEntry, key: str, state: RunState, said: dict[str, RunFacet]) -> RunEvent:
         step = self._steps[key]
         attempt, step.attempt = step.attempt, None
         assert attempt is not None
-        lineage = attempt_lineage(attempt, self._assets, self._describe)
+        lineage = attempt_lineage(attempt, self._assets, self._describe, self._run.stated(key))
         if state is not RunState.COMPLETE:
-            self._add_plan(lineage, step)
+            self._add_plan(lineage, self._plan(key, step))
         return self._step_event(state, record, key, attempt=attempt, lineage=lineage, said=said)
 
-    def _add_plan(self, lineage: StepLineage, step: _Step) -> None:
-        plan = self._plan(step)
+    @staticmethod
+    def _add_plan(lineage: StepLineage, plan: StepLineage) -> None:
         for read in plan.inputs.values():
             lineage.read(read)
         for written in plan.outputs.values():
             lineage.wrote(written)
 
-    def _plan(self, step: _Step) -> StepLineage:
-        return planned_lineage(step.planned, self._assets)
+    def _plan(self, key: str, step: _Step) -> StepLineage:
+        return planned_lineage(step.planned, self._assets, self._run.stated(key))
 
     # What they say
 
@@ -206,6 +246,12 @@ class RunFold:
             self._step(record)[1].current().checks.setdefault(check.asset_key, []).append(check)
         return []
 
+    def _expected(self, record: EventLogEntry, event: Any) -> list[RunEvent]:
+        if record.step_key is not None:
+            result = event.event_specific_data.expectation_result
+            self._step(record)[1].current().expectations.append(result)
+        return []
+
     def _recorded(self, record: EventLogEntry, event: Any) -> list[RunEvent]:
         value = getattr(event.event_specific_data, "metadata", {}).get(RECORDING_KEY)
         if value is not None and record.step_key is not None:
@@ -215,6 +261,16 @@ class RunFold:
                 log.warning("What run %s recorded in %s cannot be read", self._run.run_id, record.step_key)
             else:
                 self._step(record)[1].current().recordings.append(recording)
+        return []
+
+    def _handled_output(self, record: EventLogEntry, event: Any) -> list[RunEvent]:
+        if record.step_key is not None and (dataset := path_dataset(event.event_specific_data.metadata)):
+            self._step(record)[1].current().paths.append(Stated(outputs=(dataset,)))
+        return []
+
+    def _loaded_input(self, record: EventLogEntry, event: Any) -> list[RunEvent]:
+        if record.step_key is not None and (dataset := path_dataset(event.event_specific_data.metadata)):
+            self._step(record)[1].current().paths.append(Stated(inputs=(dataset,)))
         return []
 
     # From the parts to an event
@@ -248,6 +304,7 @@ class RunFold:
         run_facets = {
             **self._of_steps,
             **facets.step_facet(run, key, attempt.number),
+            **job_dependencies(run, key, self._attempts),
             **lineage.run_facets,
             **(said or {}),
         }
@@ -255,10 +312,20 @@ class RunFold:
             eventType=state,
             eventTime=event_time(record.timestamp),
             run=Run(run.step_run_id(key, attempt.number), run_facets),
-            job=Job(run.namespace, run.step_job(key), {**self._step_job, **lineage.job_facets}),
+            job=Job(run.namespace, run.step_job(key), {**self._step_job(key), **lineage.job_facets}),
             inputs=list(lineage.inputs.values()),
             outputs=list(lineage.outputs.values()),
         )
+
+    def _step_job(self, key: str) -> dict[str, JobFacet]:
+        path = node_path(key)
+        if path not in self._step_jobs:
+            self._step_jobs[path] = facets.step_job_facets(self._run, path)
+        return self._step_jobs[path]
+
+    def _attempts(self, key: str) -> int:
+        step = self._steps.get(key)
+        return step.started if step is not None else 0
 
     HANDLERS: ClassVar[dict[str, _Handler]] = {
         "PIPELINE_START": _run_started,
@@ -266,6 +333,8 @@ class RunFold:
         "PIPELINE_FAILURE": _run_failed,
         "PIPELINE_CANCELING": _run_canceling,
         "PIPELINE_CANCELED": _run_canceled,
+        "RUN_SUSPENDED": _run_suspended,
+        "RUN_RESUMED": _run_resumed,
         "STEP_START": _step_started,
         "STEP_RESTARTED": _step_started,
         "STEP_SUCCESS": _step_succeeded,
@@ -275,13 +344,26 @@ class RunFold:
         "ASSET_MATERIALIZATION": _materialized,
         "ASSET_OBSERVATION": _observed,
         "ASSET_CHECK_EVALUATION": _checked,
+        "STEP_EXPECTATION_RESULT": _expected,
         "ENGINE_EVENT": _recorded,
+        "HANDLED_OUTPUT": _handled_output,
+        "LOADED_INPUT": _loaded_input,
     }
     """What each type of record brings about, by Dagster's stored name of it; every other type says nothing of lineage."""
 
 
-EVENT_TYPES = frozenset(DagsterEventType(name) for name in RunFold.HANDLERS)
-"""The record types to ask the storage for."""
+PATH_TYPES = frozenset({DagsterEventType.HANDLED_OUTPUT, DagsterEventType.LOADED_INPUT})
+"""Record types that say something only where paths count as lineage."""
+
+EVENT_TYPES = frozenset(each for each in DagsterEventType if each.value in RunFold.HANDLERS) - PATH_TYPES
+"""The record types to ask the storage for; an older Dagster lacks some that a newer one has."""
+
+
+def _error_of_run(failure: Any) -> Any:
+    """What a run failed of: its own error, else (before Dagster 1.13) that of the first step that failed."""
+    error = getattr(failure, "error", None)
+    step = getattr(getattr(failure, "first_step_failure_event", None), "event_specific_data", None)
+    return error if error is not None else getattr(step, "error", None)
 
 
 def fold(

@@ -13,7 +13,50 @@ from uuid import UUID, uuid5
 import attrs
 from dagster import AssetKey, DagsterRun
 
+from openlineage_bridge_dagster.sources import Stated
+
 _MAPPING_KEY = re.compile(r"\[[^\]]*\]")
+
+
+DEFAULT_DEPLOYMENT = "prod"
+"""Where the plugin below puts jobs of files, which have no module, outside Dagster+."""
+
+
+@attrs.frozen
+class PluginNames:
+    """Names that DataHub's Dagster plugin gives: by module, op definition and platform instance, without the code location.
+
+    ``client/dagster_generator.py`` of acryl-datahub-dagster-plugin 1.7. A flow so named keeps its page in DataHub.
+
+    Args:
+        folder: Module of the code pointer; for files the deployment; both in branch deployments of Dagster+.
+        instance: Platform instance.
+    """
+
+    folder: str
+    instance: str | None = None
+
+    @classmethod
+    def of(cls, run: DagsterRun, instance: str | None = None) -> PluginNames:
+        """The names of a run's job."""
+        return cls.of_module(getattr(_code_pointer(run), "module", None), instance)
+
+    @classmethod
+    def of_module(cls, module: str | None, instance: str | None = None) -> PluginNames:
+        """The names of the jobs of a module, None for those of a file."""
+        deployment = os.environ.get("DAGSTER_CLOUD_DEPLOYMENT_NAME", DEFAULT_DEPLOYMENT)
+        if os.environ.get("DAGSTER_CLOUD_IS_BRANCH_DEPLOYMENT") is not None:
+            return cls(f"{deployment}/{module}", instance)
+        return cls(module or deployment, instance)
+
+    def flow(self, job_name: str) -> str:
+        """``[instance.]folder/job``."""
+        name = f"{self.folder}/{job_name}"
+        return f"{self.instance}.{name}" if self.instance else name
+
+    def op(self, name: str) -> str:
+        """``folder/op``, within the flow."""
+        return f"{self.folder}/{name}"
 
 
 @attrs.frozen
@@ -23,14 +66,22 @@ class JobDetails:
     Args:
         description: The job's description.
         owners: Owners of the job, as Dagster writes them (``alice@acme.io``, ``team:data``).
+        tags: Tags of the job's definition, without the hidden ones.
         op_names: Op definition's name by node path.
+        op_descriptions: Op definition's description by node path, of those that have one.
+        upstream: Keys of the steps that a step waits for, by its key, as the plan of the run says.
         observed: Assets that the run observes; Dagster plans a materialization for them that never comes.
+        stated: What the metadata of its ``In`` and ``Out`` says that an op reads and writes, by op definition's name.
     """
 
     description: str | None = None
     owners: tuple[str, ...] = ()
+    tags: Mapping[str, str] = attrs.field(factory=dict)
     op_names: Mapping[str, str] = attrs.field(factory=dict)
+    op_descriptions: Mapping[str, str] = attrs.field(factory=dict)
+    upstream: Mapping[str, tuple[str, ...]] = attrs.field(factory=dict)
     observed: frozenset[AssetKey] = frozenset()
+    stated: Mapping[str, Stated] = attrs.field(factory=dict)
 
 
 @attrs.frozen
@@ -51,6 +102,7 @@ class RunIdentity:
         parent_run_id: The run that this one re-executes.
         ui: Address of Dagster's web UI.
         details: What the snapshot of the job adds.
+        plugin: The names that DataHub's plugin gives, where they are wanted.
     """
 
     run_id: str
@@ -66,16 +118,29 @@ class RunIdentity:
     parent_run_id: str | None = None
     ui: str | None = None
     details: JobDetails = attrs.field(factory=JobDetails)
+    plugin: PluginNames | None = None
 
     @property
     def job(self) -> str:
         """``{location}.{job}``. Slashes become dots: ``OPENLINEAGE_PARENT_ID`` splits on them."""
+        if self.plugin is not None:
+            return self.plugin.flow(self.job_name)
         names = [self.location, self.job_name] if self.location else [self.job_name]
         return ".".join(names).replace("/", ".")
 
     def step_job(self, step_key: str) -> str:
         """``{location}.{job}.{node path}``: mapped steps are runs of one job, so the mapping key stays out."""
+        if self.plugin is not None:
+            return f"{self.job}.{self.plugin.op(self.op_name(step_key) or node_path(step_key))}"
         return f"{self.job}.{node_path(step_key)}".replace("/", ".")
+
+    def op_name(self, step_key: str) -> str | None:
+        """Name of the definition of the step's op, where the snapshot tells."""
+        return self.details.op_names.get(node_path(step_key))
+
+    def stated(self, step_key: str) -> Stated:
+        """What the metadata of the op's ``In`` and ``Out`` says that it reads and writes."""
+        return self.details.stated.get(self.op_name(step_key) or "", Stated())
 
     def step_run_id(self, step_key: str, attempt: int) -> str:
         """The runId of one attempt of one step: the same wherever and whenever it is computed."""
@@ -85,6 +150,11 @@ class RunIdentity:
     def run_url(self) -> str | None:
         """Where the run is in Dagster's UI, when its address is known."""
         return f"{self.ui.rstrip('/')}/runs/{self.run_id}" if self.ui else None
+
+    def step_url(self, step_key: str) -> str | None:
+        """Where the step and its log are in Dagster's UI, when its address is known."""
+        key = quote(step_key, safe="")
+        return f"{self.run_url}?selection={key}&logs=step%3A{key}" if self.ui else None
 
     @property
     def job_url(self) -> str | None:
@@ -112,7 +182,12 @@ SCHEDULED_TIME_TAG = ".dagster/scheduled_execution_time"
 
 
 def identify(
-    run: DagsterRun, *, namespace: str, ui: str | None = None, details: JobDetails | None = None
+    run: DagsterRun,
+    *,
+    namespace: str,
+    ui: str | None = None,
+    details: JobDetails | None = None,
+    plugin: PluginNames | None = None,
 ) -> RunIdentity:
     """What names and facets need of a run as Dagster stores it."""
     repository_origin = getattr(_origin(run), "repository_origin", None)
@@ -136,6 +211,7 @@ def identify(
         parent_run_id=run.parent_run_id,
         ui=ui,
         details=details or JobDetails(),
+        plugin=plugin,
     )
 
 
@@ -151,7 +227,10 @@ def _origin(run: DagsterRun) -> Any:
 
 
 def _module(run: DagsterRun) -> str | None:
-    origin = getattr(run.job_code_origin, "repository_origin", None)
-    pointer = getattr(origin, "code_pointer", None)
+    pointer = _code_pointer(run)
     module: str | None = getattr(pointer, "module", None) or getattr(pointer, "python_file", None)
     return module
+
+
+def _code_pointer(run: DagsterRun) -> Any:
+    return getattr(getattr(run.job_code_origin, "repository_origin", None), "code_pointer", None)

@@ -8,11 +8,11 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
-from urllib.parse import urlsplit
 
 import attrs
 
 from openlineage_bridge_capture import Dataset
+from openlineage_bridge_dagster.sources import DATASET_URN_KEY, dataset_of_urn
 
 log = logging.getLogger(__name__)
 
@@ -67,19 +67,17 @@ OBJECT_STORES = {
     "abfss": "abfss",
 }
 ALIASES = {"postgresql": "postgres", "sqlserver": "mssql", "awsathena": "athena"}
-# Platforms whose namespace the specification writes without an address.
-ADDRESSLESS = frozenset({"bigquery"})
 
 
 @attrs.frozen
 class AssetNaming:
     """How asset keys become OpenLineage datasets. The first rule that answers wins.
 
-    1. ``dataset_of``, the user's function;
+    1. ``dataset_of``, the user's function; definition metadata ``datahub_urn``;
     2. the key convention ``[env, platform, database, schema, table]`` of DataHub's plugin (three components or more,
        the second a known platform); object stores as ``[env, s3, bucket, path, …]``;
     3. definition metadata: ``dagster/uri``, then ``dagster/table_name`` with a ``dagster/storage_kind`` that is a platform;
-    4. the same keys on the asset's last materialization;
+    4. the same keys, and ``datahub_urn``, on the asset's last materialization;
     5. the asset key itself, in the namespace ``dagster``.
 
     Args:
@@ -104,8 +102,10 @@ class AssetNaming:
         """The dataset by rules 1 to 4, or None where only the asset key names it."""
         return (
             self._by_user(tuple(key), definition)
+            or _by_urn(definition)
             or self._by_key(tuple(key))
             or self._by_address(definition)
+            or _by_urn(materialized or {})
             or self._by_address(materialized or {})
         )
 
@@ -145,6 +145,16 @@ class AssetNaming:
         return Dataset(self.namespaces.get(platform, platform), table)
 
 
+def names_table(key: Sequence[str]) -> bool:
+    """Whether the key convention names a table or an object on a platform that OpenLineage names."""
+    return len(key) >= 3 and _platform(key[1]) in TABLE_PLATFORMS | OBJECT_STORES.keys()
+
+
+def _by_urn(metadata: Metadata) -> Dataset | None:
+    urn = metadata.get(DATASET_URN_KEY)
+    return dataset_of_urn(urn) if urn else None
+
+
 def asset_dataset(key: Sequence[str]) -> Dataset:
     """The asset itself as a dataset: namespace ``dagster``, name ``a/b/c``."""
     return Dataset(ASSET_NAMESPACE, "/".join(key))
@@ -175,18 +185,12 @@ def _table_name(metadata: Metadata) -> str | None:
 
 
 def _by_uri(uri: str) -> Dataset | None:
-    parts = urlsplit(uri)
-    scheme, path = _platform(parts.scheme), parts.path.strip("/")
-    if scheme == "file" and path:
-        return Dataset(f"file://{parts.netloc}" if parts.netloc else "file", f"/{path}")
-    if not scheme or not parts.netloc or not path:
+    """As captured code names it, so that what it is seen to write is the same dataset."""
+    try:
+        return Dataset.from_uri(uri)
+    except ValueError as error:
+        log.debug("A dagster/uri names no dataset: %s", error)
         return None
-    if scheme in OBJECT_STORES:
-        return Dataset(f"{OBJECT_STORES[scheme]}://{parts.netloc}", path)
-    if scheme in ADDRESSLESS:
-        return Dataset(scheme, ".".join([parts.netloc, *path.split("/")]))
-    host = parts.netloc.rpartition("@")[2]  # credentials never become part of a name
-    return Dataset(f"{scheme}://{host}", path.replace("/", ".") if scheme in TABLE_PLATFORMS else path)
 
 
 # DuckDB's IO manager says the file for the database: ``/data/w.duckdb.public.orders`` (dagster 1.8 to 1.13).

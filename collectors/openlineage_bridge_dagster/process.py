@@ -75,8 +75,8 @@ def broken_off() -> Iterator[None]:
 @contextlib.contextmanager
 def said_plainly() -> Iterator[None]:
     """Turns what can go wrong into one sentence and an exit code."""
+    from openlineage_bridge_capture.statefile import StateFileError
     from openlineage_bridge_dagster.delivery import DeliveryError
-    from openlineage_bridge_dagster.statefile import StateFileError
 
     try:
         yield

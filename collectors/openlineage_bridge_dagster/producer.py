@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TypeVar
 
 import attrs
-from openlineage.client.event_v2 import DatasetEvent, RunEvent
+from openlineage.client.event_v2 import DatasetEvent, JobEvent, RunEvent
 
 from openlineage_bridge_capture import versions
 
-AnyEvent = TypeVar("AnyEvent", RunEvent, DatasetEvent)
+AnyEvent = TypeVar("AnyEvent", RunEvent, JobEvent, DatasetEvent)
 
 
 VERSION = versions.OURS
@@ -23,7 +23,8 @@ def signed(event: AnyEvent) -> AnyEvent:
     if isinstance(event, DatasetEvent):
         _sign(event.dataset.facets)
         return event
-    _sign(event.run.facets)
+    if isinstance(event, RunEvent):
+        _sign(event.run.facets)
     _sign(event.job.facets)
     for read in event.inputs or []:
         _sign(read.facets)

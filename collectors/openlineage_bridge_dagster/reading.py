@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import attrs
@@ -10,15 +11,20 @@ from dagster import AssetKey, AssetRecordsFilter
 from dagster._core.event_api import EventLogCursor
 
 from openlineage_bridge_dagster.assets import AssetDefinition, Definitions, RunAssets, nothing_defined, plain
-from openlineage_bridge_dagster.fold import EVENT_TYPES, RunFold
-from openlineage_bridge_dagster.identity import identify
+from openlineage_bridge_dagster.fold import EVENT_TYPES, PATH_TYPES, RunFold
+from openlineage_bridge_dagster.identity import JobDetails, PluginNames, identify
 from openlineage_bridge_dagster.naming import AssetNaming, Metadata
 from openlineage_bridge_dagster.runless import RUNLESS_TYPES
+from openlineage_bridge_dagster.shards import take_as_initialized
 from openlineage_bridge_dagster.snapshot import job_details
+from openlineage_bridge_dagster.sources import Sources
 
 if TYPE_CHECKING:
-    from dagster import DagsterEventType, DagsterInstance, EventLogRecord, RunRecord
+    from dagster import DagsterEventType, DagsterInstance, DagsterRun, EventLogRecord, RunRecord
     from openlineage.client.event_v2 import RunEvent
+
+KEPT_SNAPSHOTS = 500
+"""Jobs, in as many versions, whose details are kept in memory."""
 
 PAGE = 500
 """Records read at a time."""
@@ -35,6 +41,9 @@ class Reader:
         namespace: Namespace of the jobs.
         naming: How assets are named.
         ui: Address of Dagster's web UI.
+        sources: What counts as lineage.
+        plugin_names: Whether jobs have the names that DataHub's plugin gives.
+        platform_instance: What those names begin with.
         definitions: What the code says about assets.
         instance: What is read; may be handed over anew, because a code server gets another one at each tick.
     """
@@ -42,12 +51,16 @@ class Reader:
     namespace: str = "dagster"
     naming: AssetNaming = attrs.field(factory=AssetNaming)
     ui: str | None = None
+    sources: Sources = attrs.field(factory=Sources)
+    plugin_names: bool = False
+    platform_instance: str | None = None
     definitions: Definitions = nothing_defined
     instance: DagsterInstance | None = None
+    _details: dict[tuple[str | None, str | None], JobDetails] = attrs.field(factory=dict)
 
     def page(self, run_id: str, position: int) -> tuple[Sequence[EventLogRecord], bool]:
         """Records of a run behind the storage id ``position`` (-1: from the start), and whether there are more."""
-        return self._page(run_id, position, EVENT_TYPES)
+        return self._page(run_id, position, EVENT_TYPES | PATH_TYPES if self.sources.paths else EVENT_TYPES)
 
     def runless_page(self, position: int) -> tuple[Sequence[EventLogRecord], bool]:
         """The same for the asset events that no run brought about."""
@@ -62,9 +75,16 @@ class Reader:
 
     def fold(self, record: RunRecord) -> RunFold:
         """The fold of a run, nothing fed to it yet."""
-        run = record.dagster_run
-        details = job_details(self.require_instance(), run)
-        return RunFold(identify(run, namespace=self.namespace, ui=self.ui, details=details), self.assets())
+        run, instance = record.dagster_run, self.require_instance()
+        identity = identify(
+            run,
+            namespace=self.namespace,
+            ui=self.ui,
+            details=self._details_of(run),
+            plugin=PluginNames.of(run, self.platform_instance) if self.plugin_names else None,
+        )
+        extract = partial(self.sources.extract, instance) if self.sources.extract else None
+        return RunFold(identity, self.assets(), extract=extract)
 
     def told(self, record: RunRecord, horizon: float) -> Iterator[list[RunEvent]]:
         """What each record of a run's log brings about, up to the run's end or to records younger than ``horizon``.
@@ -83,7 +103,11 @@ class Reader:
     def assets(self) -> RunAssets:
         """What is known about assets, for one run or for one event without a run."""
         return RunAssets(
-            naming=self.naming, definitions=self._definition, last_materialization=self._last_materialization
+            naming=self.naming,
+            definitions=self._definition,
+            last_materialization=self.last_materialization,
+            sources=self.sources,
+            ui=self.ui,
         )
 
     def settle(self) -> float:
@@ -99,16 +123,26 @@ class Reader:
     def _page(
         self, run_id: str, position: int, types: frozenset[DagsterEventType]
     ) -> tuple[Sequence[EventLogRecord], bool]:
+        take_as_initialized(self.require_instance().event_log_storage, run_id)
         page = self.require_instance().get_records_for_run(
             run_id, cursor=_after(position), of_type=set(types), limit=PAGE, ascending=True
         )
         return page.records, page.has_more
 
+    def _details_of(self, run: DagsterRun) -> JobDetails:
+        """Snapshots have the digest of what they say for an id, and most runs of a job share theirs."""
+        ids = (run.job_snapshot_id, run.execution_plan_snapshot_id)
+        if ids not in self._details:
+            if len(self._details) >= KEPT_SNAPSHOTS:
+                self._details.clear()
+            self._details[ids] = job_details(self.require_instance(), run)
+        return self._details[ids]
+
     def _definition(self, key: AssetKey) -> AssetDefinition | None:
         return self.definitions(key)
 
-    def _last_materialization(self, key: AssetKey, before: float) -> Metadata | None:
-        """As it was at that moment, so that whoever reads the log later says the same."""
+    def last_materialization(self, key: AssetKey, before: float) -> Metadata | None:
+        """What an asset last said of itself. As it was at that moment, so that whoever reads the log later says the same."""
         found = (
             self.require_instance()
             .fetch_materializations(AssetRecordsFilter(key, before_timestamp=before), limit=1)

@@ -9,6 +9,7 @@ from openlineage.client.event_v2 import DatasetEvent, StaticDataset
 
 from openlineage_bridge_dagster import facets
 from openlineage_bridge_dagster.assets import RunAssets, plain
+from openlineage_bridge_dagster.checks import assertions
 from openlineage_bridge_dagster.identity import event_time
 from openlineage_bridge_dagster.producer import signed
 
@@ -42,7 +43,7 @@ def _said(event: Any, assets: RunAssets) -> tuple[AssetKey, dict[str, Any]]:
         check = event.asset_check_evaluation_data
         return check.asset_key, {
             **assets.symlinks(check.asset_key),
-            "dataQualityAssertions": facets.assertions([check]),
+            "dataQualityAssertions": assertions([check]),
         }
     if event.event_type is DagsterEventType.ASSET_OBSERVATION:
         observation = event.asset_observation_data.asset_observation

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from dagster import DagsterInstance
 from dagster._core.scheduler.instigation import InstigatorType
 
-from openlineage_bridge_dagster import instrumentation, statefile
+from openlineage_bridge_capture import statefile
+from openlineage_bridge_dagster import instrumentation
 from openlineage_bridge_dagster.cursor import Cursor
+from openlineage_bridge_dagster.opening import state_path
 
 if TYPE_CHECKING:
     from dagster._core.scheduler.instigation import InstigatorState
@@ -24,7 +26,7 @@ def report() -> dict[str, Any]:
         "armed": instrumentation.arm(),
         "home": home,
         "instance": _instance() if home else None,
-        "tailed": bool(home) and statefile.is_held(statefile.default_path(home, "tail")),
+        "tailed": bool(home) and statefile.is_held(state_path(home, "tail")),
     }
 
 

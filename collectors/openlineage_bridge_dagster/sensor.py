@@ -11,14 +11,16 @@ from dagster import DefaultSensorStatus, SensorDefinition, SensorEvaluationConte
 
 from openlineage_bridge_capture import client
 from openlineage_bridge_capture.settings import configured
+from openlineage_bridge_dagster import environment
 from openlineage_bridge_dagster.assets import definitions_of
 from openlineage_bridge_dagster.cursor import Cursor
 from openlineage_bridge_dagster.delivery import Send
 from openlineage_bridge_dagster.discovery import Wanted
-from openlineage_bridge_dagster.environment import reader
 from openlineage_bridge_dagster.identity import location_name
 from openlineage_bridge_dagster.naming import DatasetOf
-from openlineage_bridge_dagster.tail import Progress, Tail
+from openlineage_bridge_dagster.repository import Repository, repository_of
+from openlineage_bridge_dagster.sources import Sources
+from openlineage_bridge_dagster.tail import Progress, Tail, everything
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +34,16 @@ def openlineage_sensor(
     namespaces: Mapping[str, str] | None = None,
     dataset_of: DatasetOf | None = None,
     dagster_url: str | None = None,
+    job_names: str | None = None,
+    platform_instance: str | None = None,
+    sources: Sources | None = None,
+    wanted: Wanted = everything,
+    static_lineage: bool | None = None,
     backfill: str | None = None,
     only_this_location: bool = False,
     minimum_interval_seconds: int = 5,
     default_status: DefaultSensorStatus = DefaultSensorStatus.RUNNING,
+    description: str | None = None,
     send: Send = client.send,
 ) -> SensorDefinition:
     """A sensor that tells an OpenLineage backend about every run, step and asset of this Dagster instance.
@@ -54,32 +62,54 @@ def openlineage_sensor(
         dataset_of: Your own rule from asset key and metadata to a dataset; returns None to leave it to the others;
             default: the function that ``OPENLINEAGE_BRIDGE_DAGSTER_DATASET_OF`` names as ``module:function``.
         dagster_url: Address of Dagster's UI, for links; default: ``OPENLINEAGE_BRIDGE_DAGSTER_UI``.
+        job_names: ``location`` for ``{location}.{job}``, ``datahub-plugin`` for the names of DataHub's Dagster plugin;
+            default: ``OPENLINEAGE_BRIDGE_DAGSTER_JOB_NAMES``, else ``location``.
+        platform_instance: Platform instance in the names of DataHub's plugin.
+        sources: What counts as lineage of a step.
+        wanted: Which runs to observe.
+        static_lineage: Whether to tell the graph of jobs and assets as this code location declares it, before anything
+            has run and whenever it changes; default: ``OPENLINEAGE_BRIDGE_DAGSTER_STATIC_LINEAGE``, else yes where
+            every run is observed.
         backfill: ``"all"``, or the ISO time from which on runs count; default: runs created after the first tick,
             or within the minute before it.
         only_this_location: Observe the runs of this code location only, for one sensor in each location.
         minimum_interval_seconds: Seconds between ticks; Dagster's loop takes 5 at least.
         default_status: Whether it runs without being switched on.
+        description: What Dagster's UI says of the sensor.
         send: Delivers an event, returns when it was acknowledged, raises when not.
 
     Raises:
-        ValueError: ``backfill``, or a variable of the environment, cannot be read.
+        ValueError: ``backfill``, ``job_names`` or a variable of the environment cannot be read.
     """
     start = parse_backfill(backfill)
-    tail = Tail(send, reader(namespaces=namespaces, dataset_of=dataset_of, dagster_url=dagster_url))
+    settings = environment.reader(
+        namespaces=namespaces,
+        dataset_of=dataset_of,
+        dagster_url=dagster_url,
+        job_names=job_names,
+        platform_instance=platform_instance,
+        sources=sources,
+    )
+    tail = Tail(send, settings, wanted=wanted)
+    declares = environment.static_lineage(
+        given=static_lineage if wanted is everything else bool(static_lineage)
+    )
     ticking = threading.Lock()
 
     @sensor(
         name=name,
         minimum_interval_seconds=minimum_interval_seconds,
         default_status=default_status,
-        description="Tells an OpenLineage backend about every run, step and asset.",
+        description=description or "Tells an OpenLineage backend about every run, step and asset.",
     )
     def evaluate(context: SensorEvaluationContext) -> SkipReason:
         # A tick that Dagster gave up on goes on in this process: a second one beside it would only repeat it.
         if not ticking.acquire(blocking=False):
             return SkipReason("The previous tick is still at work.")
         try:
-            return tick(context, tail, start=start, only_this_location=only_this_location)
+            here = _of_location(context) if only_this_location else everything
+            tail.wanted = lambda record: here(record) and wanted(record)
+            return tick(context, tail, start=start, declares=declares)
         finally:
             ticking.release()
 
@@ -91,7 +121,7 @@ def tick(
     tail: Tail,
     *,
     start: float | None = None,
-    only_this_location: bool = False,
+    declares: bool = False,
 ) -> SkipReason:
     """One evaluation: advance the tail and keep how far it came.
 
@@ -104,8 +134,8 @@ def tick(
             "OpenLineage is not configured in this code server: set OPENLINEAGE_URL, for instance."
         )
     tail.reader.definitions = definitions_of(context.repository_def)
-    if only_this_location:
-        tail.wanted = _of_location(getattr(context.code_location_origin, "location_name", None))
+    if declares and context.repository_def is not tail.announcer.code:
+        tail.announcer.declare(_declared(context), context.repository_def)
     cursor = Cursor.from_json(context.cursor) if context.cursor else tail.begin(context.instance, start)
     progress = tail.advance(context.instance, cursor, budget=BUDGET)
     for problem in progress.problems:
@@ -115,6 +145,20 @@ def tick(
         raise progress.error
     context.update_cursor(cursor.to_json())
     return SkipReason(_said(progress))
+
+
+def _declared(context: SensorEvaluationContext) -> tuple[Repository, ...]:
+    """What the code location of the sensor declares; nothing where this Dagster's code cannot be read so."""
+    if context.repository_def is None:
+        return ()
+    origin = context.code_location_origin
+    target = getattr(origin, "loadable_target_origin", None)
+    module = getattr(target, "module_name", None) or getattr(target, "package_name", None)
+    try:
+        return (repository_of(context.repository_def, getattr(origin, "location_name", None), module),)
+    except Exception:
+        log.warning("The graph that this code location declares cannot be read", exc_info=True)
+        return ()
 
 
 def parse_backfill(text: str | None) -> float | None:
@@ -138,6 +182,7 @@ def _said(progress: Progress) -> str:
     return "; ".join([*parts, *progress.problems]) + "."
 
 
-def _of_location(location: str | None) -> Wanted:
-    """Whether a run was launched from the code location of that name."""
+def _of_location(context: SensorEvaluationContext) -> Wanted:
+    """Whether a run was launched from the code location that the sensor is in."""
+    location = getattr(context.code_location_origin, "location_name", None)
     return lambda record: location_name(record.dagster_run) == location

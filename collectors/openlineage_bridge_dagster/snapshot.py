@@ -1,4 +1,4 @@
-"""What Dagster's stored snapshots of a job and its plan say: description, owners, ops, and what is only observed."""
+"""What Dagster's stored snapshots of a job and its plan say: description, owners, tags, ops, order, what is only observed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from openlineage_bridge_dagster.identity import JobDetails
+from openlineage_bridge_dagster.assets import plain
+from openlineage_bridge_dagster.identity import HIDDEN_PREFIX, JobDetails
+from openlineage_bridge_dagster.sources import Stated, stated_in
 
 if TYPE_CHECKING:
     from dagster import AssetKey, DagsterInstance, DagsterRun
@@ -21,10 +23,10 @@ def job_details(instance: DagsterInstance, run: DagsterRun) -> JobDetails:
     details = JobDetails()
     try:
         if run.job_snapshot_id is not None:
-            details = _details(instance.get_job_snapshot(run.job_snapshot_id))
+            details = details_of(instance.get_job_snapshot(run.job_snapshot_id))
         if run.execution_plan_snapshot_id is not None:
             plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
-            details = attrs.evolve(details, observed=frozenset(_observed(plan)))
+            details = attrs.evolve(details, observed=frozenset(_observed(plan)), upstream=_upstream(plan))
     except Exception:  # a snapshot of a newer Dagster: details are worth less than the run
         log.warning("The job snapshot of run %s cannot be read", run.run_id, exc_info=True)
     return details
@@ -38,13 +40,36 @@ def _observed(plan: Any) -> Iterator[AssetKey]:
                 yield output.properties.asset_key
 
 
-def _details(snapshot: Any) -> JobDetails:
+def _upstream(plan: Any) -> dict[str, tuple[str, ...]]:
+    return {step: tuple(sorted(before)) for step, before in plan.step_deps.items() if before}
+
+
+def details_of(snapshot: Any) -> JobDetails:
+    """What the snapshot of a job says of it."""
     definitions = snapshot.node_defs_snapshot
     graphs = {graph.name: graph.dep_structure_snapshot for graph in definitions.graph_def_snaps}
+    op_names = dict(_op_names(snapshot.dep_structure_snapshot, graphs, ""))
+    described = {op.name: op.description for op in definitions.op_def_snaps if op.description}
     return JobDetails(
         description=snapshot.description,
         owners=tuple(getattr(snapshot, "owners", None) or ()),
-        op_names=dict(_op_names(snapshot.dep_structure_snapshot, graphs, "")),
+        tags={
+            key: str(value)
+            for key, value in sorted(snapshot.tags.items())
+            if not key.startswith(HIDDEN_PREFIX)
+        },
+        op_names=op_names,
+        op_descriptions={path: described[name] for path, name in op_names.items() if name in described},
+        stated={op.name: stated for op in definitions.op_def_snaps if (stated := _stated(op))},
+    )
+
+
+def _stated(op: Any) -> Stated:
+    ends = [*op.input_def_snaps, *op.output_def_snaps]
+    found = [stated_in(plain(end.metadata)) for end in ends if end.metadata]
+    return Stated(
+        tuple(dataset for each in found for dataset in each.inputs),
+        tuple(dataset for each in found for dataset in each.outputs),
     )
 
 

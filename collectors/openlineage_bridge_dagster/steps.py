@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -13,14 +13,26 @@ from openlineage.client.facet_v2 import JobFacet, RunFacet, input_statistics_inp
 from openlineage_bridge_capture import edges
 from openlineage_bridge_capture.describe import Description
 from openlineage_bridge_capture.recording import Recording
-from openlineage_bridge_dagster import facets
-from openlineage_bridge_dagster.assets import plain
+from openlineage_bridge_dagster import facets, queries
+from openlineage_bridge_dagster.assets import data_version, plain
+from openlineage_bridge_dagster.checks import assertions, checked, outcomes
+from openlineage_bridge_dagster.code_references import source_code_location
 from openlineage_bridge_dagster.producer import PRODUCER
+from openlineage_bridge_dagster.sources import Stated
 
 if TYPE_CHECKING:
-    from dagster import AssetCheckEvaluation  # exported since 1.11
+    from dagster import AssetCheckEvaluation, ExpectationResult  # the first is exported since 1.11
 
     from openlineage_bridge_dagster.assets import RunAssets
+    from openlineage_bridge_dagster.naming import Metadata
+
+OF_AN_ASSET = frozenset({"schema", "documentation", "ownership", "tags", "version"})
+"""Dataset facets that an asset's page of its own has, beside that of its table."""
+
+NOTHING_STATED = Stated()
+
+NO_VERSIONS = frozenset({"INITIAL", "NULL", "UNKNOWN"})
+"""What Dagster writes where no version is known (dagster 1.10 to 1.13, ``data_version``)."""
 
 Describe = Callable[[Recording], Description]
 Identity = tuple[str, str]
@@ -35,14 +47,18 @@ class Attempt:
         materializations: What it materialized, by asset, an entry per partition.
         observations: What it observed, the last one of each asset.
         checks: What it checked, by asset.
+        expectations: What it expected, in the older way of op code.
         recordings: What capture saw inside it.
+        paths: Datasets that the metadata of its inputs and outputs names by a path.
     """
 
     number: int
     materializations: dict[AssetKey, list[AssetMaterialization]] = attrs.field(factory=dict)
     observations: dict[AssetKey, AssetObservation] = attrs.field(factory=dict)
     checks: dict[AssetKey, list[AssetCheckEvaluation]] = attrs.field(factory=dict)
+    expectations: list[ExpectationResult] = attrs.field(factory=list)
     recordings: list[Recording] = attrs.field(factory=list)
+    paths: list[Stated] = attrs.field(factory=list)
 
 
 @attrs.define
@@ -75,6 +91,13 @@ class StepLineage:
         else:
             self._sources.setdefault(identity, set()).update(sources)
 
+    def state(self, stated: Stated) -> None:
+        """Add what user code states, between which nobody knows what fed what."""
+        for each in stated.inputs:
+            self.read(InputDataset(each.namespace, each.name))
+        for each in stated.outputs:
+            self.wrote(OutputDataset(each.namespace, each.name))
+
     def explain(self) -> None:
         """Add the explicit ``lineage`` facet where it says more than inputs times outputs (OpenLineage 2026-08, #4804).
 
@@ -91,32 +114,71 @@ class StepLineage:
             self.job_facets["lineage"] = facet
 
 
-def planned_lineage(planned: Iterable[AssetKey], assets: RunAssets) -> StepLineage:
-    """What a step that has just started is going to read and write, as far as plan and definitions tell."""
+def planned_lineage(
+    planned: Collection[AssetKey], assets: RunAssets, stated: Stated = NOTHING_STATED
+) -> StepLineage:
+    """What a step that has just started is going to read and write, as far as plan, definitions and user code tell."""
     found = StepLineage()
-    keys = list(planned)
+    found.job_facets.update(_code(planned, assets))
+    keys = list(planned) if assets.sources.assets else []
     for parent in sorted({parent for key in keys for parent in assets.parents(key)} - set(keys)):
-        found.read(_input(parent, assets))
+        read_asset(found, parent, assets)
     for key in filter(assets.can_be_named, keys):
         name = assets.name(key)
         found.wrote(OutputDataset(name.namespace, name.name, facets=assets.symlinks(key)))
+        if beside := assets.beside(key):
+            found.wrote(OutputDataset(beside.namespace, beside.name))
+    found.state(stated)
+    for key in planned:
+        found.state(assets.stated(key))
     return found
 
 
-def attempt_lineage(attempt: Attempt, assets: RunAssets, describe: Describe) -> StepLineage:
+def attempt_lineage(
+    attempt: Attempt, assets: RunAssets, describe: Describe, stated: Stated = NOTHING_STATED
+) -> StepLineage:
     """What an attempt that has ended read and wrote, whatever its end was."""
     found = StepLineage()
+    found.job_facets.update(_code([*attempt.materializations, *attempt.observations], assets))
+    if assets.sources.assets:
+        _add_assets(found, attempt, assets)
+    for recording in attempt.recordings:
+        description = describe(recording)
+        _take_types_of_tables(found, description, attempt, assets)
+        _add_recording(found, description)
+    if assets.sources.queries and not any(recording.statements for recording in attempt.recordings):
+        _add_queries(found, attempt, assets, describe)
+    for each in (stated, *attempt.paths, *map(assets.stated, attempt.materializations)):
+        found.state(each)
+    if assets.sources.extract is None:  # else more may follow at the run's end
+        found.explain()
+    return found
+
+
+def _code(keys: Iterable[AssetKey], assets: RunAssets) -> dict[str, JobFacet]:
+    return source_code_location(assets.definition(key).metadata for key in keys)
+
+
+def stated_lineage(stated: Stated) -> StepLineage:
+    """What user code states of a step, and nothing else."""
+    found = StepLineage()
+    found.state(stated)
+    return found
+
+
+def _add_assets(found: StepLineage, attempt: Attempt, assets: RunAssets) -> None:
     for key, events in attempt.materializations.items():
         _add_materialization(found, key, events, attempt, assets)
     for key, observation in attempt.observations.items():
         if key not in attempt.materializations:
             found.read(_observed(key, observation, assets))
+            if beside := assets.beside(key):
+                found.read(InputDataset(beside.namespace, beside.name))
     for key, checks in attempt.checks.items():
         _add_checks(found, key, checks, attempt, assets)
-    for recording in attempt.recordings:
-        _add_recording(found, describe(recording))
-    found.explain()
-    return found
+    found.run_facets.update(
+        outcomes((check for checks in attempt.checks.values() for check in checks), attempt.expectations)
+    )
 
 
 def upstream_keys(key: AssetKey, events: Iterable[AssetMaterialization], assets: RunAssets) -> list[AssetKey]:
@@ -125,9 +187,24 @@ def upstream_keys(key: AssetKey, events: Iterable[AssetMaterialization], assets:
     for event in events:
         provenance = DataProvenance.from_tags(event.tags or {})
         found.update(provenance.input_storage_ids if provenance else assets.parents(key))
-        for deps in facets.column_sources(plain(event.metadata)).values():
+        for deps in _columns(key, plain(event.metadata), assets).values():
             found.update(asset for asset, _ in deps)
     return sorted(found - {key})
+
+
+def _columns(key: AssetKey, metadata: Metadata, assets: RunAssets) -> dict[str, list[tuple[Any, str]]]:
+    """Column lineage as the materialization states it, else as its definition does."""
+    return facets.column_sources(metadata) or facets.column_sources(assets.definition(key).metadata)
+
+
+def _versions(events: Iterable[AssetMaterialization]) -> dict[AssetKey, str]:
+    """The data version that was read of each asset, where one is known."""
+    found: dict[AssetKey, str] = {}
+    for event in events:
+        provenance = DataProvenance.from_tags(event.tags or {})
+        if provenance is not None:
+            found.update({key: version.value for key, version in provenance.input_data_versions.items()})
+    return {key: version for key, version in found.items() if version not in NO_VERSIONS}
 
 
 def _add_materialization(
@@ -140,7 +217,7 @@ def _add_materialization(
     name, upstream = assets.name(key), upstream_keys(key, events, assets)
     metadata = [plain(event.metadata) for event in events]
     dataset_facets = assets.facets(key, metadata[-1], events[-1].tags)
-    dataset_facets.update(facets.column_lineage(facets.column_sources(metadata[-1]), assets.name))
+    dataset_facets.update(facets.column_lineage(_columns(key, metadata[-1], assets), assets.name))
     found.wrote(
         OutputDataset(
             name.namespace,
@@ -150,15 +227,26 @@ def _add_materialization(
         ),
         sources=[assets.name(parent).identity for parent in upstream],
     )
+    if beside := assets.beside(key):
+        its_own = {facet: value for facet, value in dataset_facets.items() if facet in OF_AN_ASSET}
+        found.wrote(
+            OutputDataset(beside.namespace, beside.name, facets=its_own),
+            sources=[dataset.identity for parent in upstream if (dataset := assets.beside(parent))],
+        )
+    versions = _versions(events)
     for parent in upstream:
         # One output of a multi-asset that feeds another never left the step: it is no input of it.
         if parent not in attempt.materializations:
-            found.read(_input(parent, assets))
+            read_asset(found, parent, assets, versions.get(parent))
 
 
-def _input(key: AssetKey, assets: RunAssets) -> InputDataset:
+def read_asset(found: StepLineage, key: AssetKey, assets: RunAssets, version: str | None = None) -> None:
+    """Add an asset that the step reads, in the version that it read."""
     name = assets.name(key)
-    return InputDataset(name.namespace, name.name, facets=assets.symlinks(key))
+    own = {**assets.symlinks(key), **data_version(version)}
+    found.read(InputDataset(name.namespace, name.name, facets=own))
+    if beside := assets.beside(key):
+        found.read(InputDataset(beside.namespace, beside.name))
 
 
 def _observed(key: AssetKey, observation: AssetObservation, assets: RunAssets) -> InputDataset:
@@ -184,13 +272,11 @@ def _add_checks(
     if key in attempt.materializations:
         # A check inside the asset's own step would make the table its own source: the outcome stands on the output.
         found.wrote(
-            OutputDataset(
-                name.namespace, name.name, facets={"dataQualityAssertions": facets.assertions(checks)}
-            ),
+            OutputDataset(name.namespace, name.name, facets={"dataQualityAssertions": assertions(checks)}),
             sources=(),
         )
         return
-    found.read(facets.checked(name, checks))
+    found.read(checked(name, checks))
     found.read(InputDataset(name.namespace, name.name, facets=assets.symlinks(key)))
 
 
@@ -202,6 +288,29 @@ def _add_recording(found: StepLineage, description: Description) -> None:
     # The explicit lineage is explain()'s, over everything that the step did.
     found.job_facets.update({key: facet for key, facet in description.job_facets.items() if key != "lineage"})
     found.run_facets.update(description.run_facets)
+
+
+def _take_types_of_tables(
+    found: StepLineage, description: Description, attempt: Attempt, assets: RunAssets
+) -> None:
+    """Of a table that was filled from a data frame: its own columns, which its readers see too, not the frame's."""
+    framed = {
+        assets.name(key).identity
+        for key, events in attempt.materializations.items()
+        if facets.is_of_data_frame(plain(events[-1].metadata))
+    }
+    for written in description.outputs:
+        known = found.outputs.get((written.namespace, written.name))
+        if known is not None and (written.namespace, written.name) in framed:
+            schema = {key: facet for key, facet in (written.facets or {}).items() if key == "schema"}
+            known.facets = {**(known.facets or {}), **schema}
+
+
+def _add_queries(found: StepLineage, attempt: Attempt, assets: RunAssets, describe: Describe) -> None:
+    for key, events in attempt.materializations.items():
+        description = queries.described(plain(events[-1].metadata), assets.name(key), describe)
+        if description is not None:
+            _add_recording(found, description)
 
 
 def _column_sources(output: OutputDataset) -> set[Identity]:

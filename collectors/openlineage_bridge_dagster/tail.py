@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from openlineage_bridge_dagster.announcing import Announcer
 from openlineage_bridge_dagster.cursor import Cursor, RunMark
 from openlineage_bridge_dagster.delivery import DeliveryError, Event, RefusedError, Send, deliver
 from openlineage_bridge_dagster.discovery import GRACE, Wanted, discover, sweep, vanished
@@ -34,6 +35,9 @@ MAX_FAILURES = 5
 HEAD_START = 60.0
 """Seconds before the first turn from which on runs count: a user launches the first run while the sensor comes up, and
 the database's clock, which dates the runs, is not ours."""
+
+ANNOUNCING_SHARE = 0.5
+"""Part of a turn in which the declared graph may be told while runs wait."""
 
 QUIET_SHARE, QUIET_MOST = 1 / 60, 30.0
 """A run whose log said nothing for a while is asked again after this share of that while, at most so many seconds later;
@@ -95,6 +99,7 @@ class Tail:
     Args:
         send: Delivers one event and returns when it was acknowledged.
         reader: Reads the instance.
+        announcer: What the code declares.
         wanted: Which runs to observe.
         clock: Now, in seconds since the epoch.
         rest: Seconds that a run that failed is left alone, times the failures.
@@ -103,6 +108,7 @@ class Tail:
 
     send: Send
     reader: Reader = attrs.field(factory=Reader)
+    announcer: Announcer = attrs.field(factory=Announcer)
     wanted: Wanted = everything
     clock: Callable[[], float] = time.time
     rest: float = 0.0
@@ -134,6 +140,7 @@ class Tail:
         for run_id in vanished(instance, cursor, seen):
             cursor.runs[run_id].done = self.clock()
         try:
+            self._announce(cursor)
             self._tail_all(cursor, seen)
             self._tail_runless(cursor)
         except DeliveryError as error:
@@ -142,6 +149,28 @@ class Tail:
         self._forget(cursor)
         progress.open_runs = sum(1 for mark in cursor.runs.values() if not mark.done)
         return progress
+
+    def _announce(self, cursor: Cursor) -> None:
+        """The declared graph, in a part of the turn's time, and before the runs that fill it."""
+        until = time.monotonic() + (self._deadline - time.monotonic()) * ANNOUNCING_SHARE
+        try:
+            while (event := self.announcer.due(self.reader, cursor.announced, self.clock())) is not None:
+                self._deliver_declared(event)
+                self.announcer.delivered()
+                if time.monotonic() > until or self.stop():
+                    self._progress.more = True
+                    return
+        except DeliveryError:
+            raise
+        except Exception as error:
+            self.announcer.declare((), self.announcer.code)
+            self._say(f"The declared graph cannot be told until the code is loaded anew: {error}", error)
+
+    def _deliver_declared(self, event: Event) -> None:
+        try:
+            self._deliver(event)
+        except RefusedError as error:
+            self._leave_out(f"An event of the declared graph is refused: {error}", error)
 
     def _tail_all(self, cursor: Cursor, seen: dict[str, RunRecord]) -> None:
         waiting = deque(
@@ -156,7 +185,7 @@ class Tail:
             elif not self._is_left_alone(run_id, mark) and self._tail_page(seen[run_id], mark):
                 waiting.append(run_id)
             if self._is_over():
-                self._progress.more = any(not cursor.runs[each].done for each in waiting)
+                self._progress.more |= any(not cursor.runs[each].done for each in waiting)
                 return
 
     def _is_over(self) -> bool:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from openlineage_bridge_capture.statefile import StateFileError
 from openlineage_bridge_dagster.cursor import Cursor
-from openlineage_bridge_dagster.statefile import StateFileError
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance

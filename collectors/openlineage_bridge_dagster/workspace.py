@@ -17,6 +17,7 @@ from dagster._core.workspace.load_target import (
 )
 
 from openlineage_bridge_dagster.assets import Definitions, definitions_in
+from openlineage_bridge_dagster.repository import Repository, remote_repository
 
 if TYPE_CHECKING:
     from dagster import DagsterInstance
@@ -52,11 +53,13 @@ class Loaded:
         definitions: Definition by asset key.
         assets: How many assets are defined.
         problems: Code locations that cannot be loaded, a sentence each.
+        repositories: What each of them declares.
     """
 
     definitions: Definitions
     assets: int
     problems: tuple[str, ...] = ()
+    repositories: tuple[Repository, ...] = ()
 
 
 def load(instance: DagsterInstance, workspace: Workspace) -> Loaded:
@@ -81,7 +84,20 @@ def load(instance: DagsterInstance, workspace: Workspace) -> Loaded:
         definitions = definitions_in(graph)
         keys = sorted(graph.get_all_asset_keys())
         known = {key: definitions(key) for key in keys}
-    return Loaded(known.get, len(keys), problems)
+        repositories, unread = _repositories(request)
+    return Loaded(known.get, len(keys), (*problems, *unread), repositories)
+
+
+def _repositories(request: Any) -> tuple[tuple[Repository, ...], tuple[str, ...]]:
+    """What is declared, and what of it cannot be read."""
+    found: list[Repository] = []
+    problems: list[str] = []
+    for location in request.code_locations:
+        try:
+            found += [remote_repository(each, location.name) for each in location.get_repositories().values()]
+        except Exception as error:
+            problems.append(f"What code location {location.name} declares cannot be read: {error}")
+    return tuple(found), tuple(problems)
 
 
 def _target(workspace: Workspace) -> WorkspaceLoadTarget:

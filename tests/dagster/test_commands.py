@@ -12,13 +12,18 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
 from dagster import DagsterInstance, job, op
+from openlineage.client.serde import Serde
 
-from openlineage_bridge_dagster import process
+from openlineage_bridge_dagster import graph, process
+from openlineage_bridge_dagster.assets import definitions_of
 from openlineage_bridge_dagster.commands import dagster
+from openlineage_bridge_dagster.reading import Reader
+from openlineage_bridge_dagster.repository import repository_of
 
 pytestmark = pytest.mark.system
 
@@ -258,6 +263,8 @@ def test_what_the_backend_refuses_shows_in_the_exit_code(invoke, happen, receive
         ({"OPENLINEAGE_URL": ""}, ["backfill", "--since", "2026-01-01"], "OPENLINEAGE_URL"),
         ({"DAGSTER_HOME": ""}, ["tail", "--once"], "DAGSTER_HOME"),
         ({"DAGSTER_HOME": "/no/such/folder"}, ["backfill", "--since", "2026-01-01"], "DAGSTER_HOME"),
+        ({}, ["lineage", "--dry-run"], "where the code is"),
+        ({"OPENLINEAGE_BRIDGE_DAGSTER_STATIC_LINEAGE": "perhaps"}, ["tail", "--once"], "on or off"),
         ({"OPENLINEAGE_BRIDGE_DAGSTER_NAMESPACES": "[]"}, ["tail", "--once"], "JSON object"),
         ({"OPENLINEAGE_BRIDGE_DAGSTER_DATASET_OF": "nowhere:f"}, ["tail", "--once"], "nowhere:f"),
     ],
@@ -308,6 +315,66 @@ def test_a_workspace_adds_what_the_log_does_not_say(invoke, environment, tmp_pat
     assert 0 == done.exit_code
     assert "1 assets are defined" in done.stderr
     assert any('"team:data"' in event for event in receiver.events)
+
+
+DECLARING = """
+from dagster import *
+@asset(owners=["team:data"], code_version="7")
+def raw() -> None: ...
+@op
+def keep(x): return x
+@graph_asset(ins={"raw": AssetIn()})
+def orders(raw):
+    return keep(raw)
+@asset_check(asset=raw)
+def full(): return AssetCheckResult(passed=True)
+defs = Definitions(assets=[raw, orders], asset_checks=[full], jobs=[define_asset_job("nightly", "*")])
+"""
+
+
+def test_the_declared_graph(invoke, environment, tmp_path, receiver):
+    """A command tells it, and the tailer once for its code: both what the sensor in the code's own process tells."""
+    file = tmp_path / "declaring.py"
+    file.write_text(DECLARING)
+
+    dry = invoke("lineage", "-f", str(file), "--dry-run")
+    once = [invoke("tail", "--once", "-f", str(file)).exit_code for _ in range(2)]
+
+    assert [0, 0] == once
+    assert 0 == dry.exit_code
+    assert "2 assets are defined" in dry.stderr
+    assert "6 events sent" in dry.stderr
+    assert sorted(map(timeless, dry.stdout.splitlines())) == sorted(map(timeless, receiver.events))
+    names: dict[str, Any] = {}
+    exec(DECLARING, names)
+    here = repository_of(names["defs"].get_repository_def(), "declaring.py")
+    reader = Reader(definitions=definitions_of(names["defs"].get_repository_def()))
+    told = map(Serde.to_json, graph.events(here, reader, reader.assets(), 0.0))
+    with DagsterInstance.get() as reader.instance:
+        assert sorted(map(timeless, told)) == sorted(map(timeless, receiver.events))
+
+
+def test_the_declared_graph_without_an_instance(invoke, environment, tmp_path):
+    """As in a build, where code is there and nothing has run; code that cannot be loaded shows in the exit code."""
+    environment.delenv("DAGSTER_HOME")
+    (tmp_path / "declaring.py").write_text(DECLARING)
+    (tmp_path / "broken.py").write_text("raise ValueError('no')")
+
+    done = invoke(
+        "lineage", "-f", str(tmp_path / "declaring.py"), "-f", str(tmp_path / "broken.py"), "--dry-run"
+    )
+
+    assert 3 == done.exit_code
+    assert 6 == len(done.stdout.splitlines())
+    assert "DAGSTER_HOME is not set" in done.stderr
+    assert "broken.py cannot be loaded" in done.stderr
+
+
+def timeless(line):
+    """An event without the time at which it was said; what the client adds on the way is no part of it either."""
+    event = json.loads(line)
+    del event["eventTime"]
+    return json.dumps(event, sort_keys=True)
 
 
 def test_the_commands_are_light():

@@ -8,8 +8,11 @@ from importlib import import_module
 import pytest
 from dagster import DagsterInstance
 
-from openlineage_bridge_dagster import doctor, selfcheck, statefile
+from openlineage_bridge_capture import statefile
+from openlineage_bridge_capture.findings import Finding
+from openlineage_bridge_dagster import doctor, selfcheck
 from openlineage_bridge_dagster.doctor import findings
+from openlineage_bridge_dagster.opening import state_path
 
 SENSOR = {"name": "s", "location": "l", "running": True, "said": "1 events delivered.", "error": None}
 INSTANCE = {"storage": "SqliteEventLogStorage", "daemon": True, "sensors": [SENSOR]}
@@ -46,7 +49,7 @@ def states(found):
 def observed(monkeypatch, **facts):
     """Findings up to the backend, from what the probe would say."""
     facts = {"armed": True, "home": "/home", "instance": INSTANCE, "tailed": False, **facts}
-    monkeypatch.setattr(doctor, "_probe", lambda: facts)
+    monkeypatch.setattr(doctor.checks, "probe", lambda *_: facts)
     found = findings()
     names = [each["check"] for each in found]
     return found[1 : names.index("capture") + 1]
@@ -87,7 +90,7 @@ def test_a_real_sensor_and_tailer_are_seen(home, backend, monkeypatch):
         instance.add_instigator_state(
             InstigatorState(origin, InstigatorType.SENSOR, InstigatorStatus.RUNNING, data)
         )
-    with statefile.held(statefile.default_path(str(home), "tail")):
+    with statefile.held(state_path(str(home), "tail")):
         report = selfcheck.report()
 
     [sensor] = report["instance"]["sensors"]
@@ -141,7 +144,7 @@ def test_a_dagster_that_is_different(monkeypatch):
 
 @pytest.mark.parametrize(("found", "state"), [("1.9.13", "problem"), ("1.10.0", "ok"), ("2.0.0", "problem")])
 def test_versions(monkeypatch, found, state):
-    monkeypatch.setattr(doctor, "version", lambda _name: found)
-    monkeypatch.setattr(doctor, "_probe", lambda: (_ for _ in ()).throw(OSError("not looked at")))
+    monkeypatch.setattr(doctor.checks, "version", lambda _name: found)
+    monkeypatch.setattr(doctor.checks, "probe", lambda *_: Finding("import", "problem", "not looked at"))
 
     assert state == findings()[0]["state"]

@@ -45,7 +45,12 @@ ADDRESS = {"dagster/table_name": "DB.SCHEMA.T", "dagster/storage_kind": "snowfla
             None,
             ("postgres://h:5432", "db.s.t"),
         ),
+        (["o"], {"dagster/uri": "mysql://u:secret@h/db/t?ssl=1"}, None, ("mysql://h:3306", "db.t")),
+        (["o"], {"dagster/uri": "snowflake://org-acct/db/s/t"}, None, ("snowflake://org-acct", "DB.S.T")),
+        (["o"], {"dagster/uri": "duckdb:///data/w.duckdb#t"}, None, ("duckdb:///data/w.duckdb", "w.main.t")),
+        (["o"], {"dagster/uri": "/data/x.csv"}, None, ("file", "/data/x.csv")),
         (["o"], {"dagster/uri": "not a uri"}, None, ("dagster", "o")),
+        (["o"], {"dagster/uri": "postgres://h/only"}, None, ("dagster", "o")),
         (["o"], ADDRESS, None, ("snowflake://org-acct", "DB.SCHEMA.T")),
         (["o"], {"dagster/table_name": "a.b"}, None, ("dagster", "o")),
         (
@@ -76,6 +81,19 @@ def test_the_first_rule_that_answers_names_the_asset(key, definition, materializ
     dataset = AssetNaming(NAMESPACES).dataset(key, definition, materialized)
 
     assert expected == dataset.identity
+
+
+@settings(deadline=None)
+@given(st.sampled_from(["s3", "gs", "postgresql", "snowflake", "kafka", "file", "x"]), st.text(max_size=30))
+def test_a_uri_names_what_captured_code_calls_it(scheme, rest):
+    """One rule for both, so that an asset and what its code was seen to write are one dataset."""
+    uri = f"{scheme}://{rest}"
+    try:
+        expected = Dataset.from_uri(uri)
+    except ValueError:
+        expected = Dataset("dagster", "o")
+
+    assert expected == AssetNaming().dataset(["o"], {"dagster/uri": uri})
 
 
 def test_the_users_function_comes_first_and_may_decline():

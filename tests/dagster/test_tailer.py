@@ -11,11 +11,12 @@ from dagster import job, op
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openlineage_bridge_dagster import statefile, tail, tailer
+from openlineage_bridge_capture import statefile
+from openlineage_bridge_capture.statefile import StateFileError
+from openlineage_bridge_dagster import tail, tailer
 from openlineage_bridge_dagster.assets import definitions_of
 from openlineage_bridge_dagster.cursor import Cursor, RunMark
 from openlineage_bridge_dagster.delivery import DeliveryError
-from openlineage_bridge_dagster.statefile import StateFileError
 from openlineage_bridge_dagster.tail import Tail
 from openlineage_bridge_dagster.tailer import Tailer, backoff, catch_up, follow
 from openlineage_bridge_dagster.workspace import Workspace, load

@@ -88,9 +88,11 @@ class Questions:
         if execution.recording != self._recording:
             self._recording = execution.recording
             self._asked, self._known = set(), set()
-        fresh = names if again else names - self._asked
-        self._asked |= fresh
-        return sorted(fresh)
+        if not again and names <= self._asked:
+            return []
+        # All of them: a schema that was mentioned before belongs to the name of a table that was not.
+        self._asked |= names
+        return sorted(names)
 
     def record(self, rows: Iterable[Row]) -> None:
         """Hand an answer over to the recorder."""

@@ -14,11 +14,16 @@ class StateFileError(ValueError):
     """The state file cannot be used; the message says what to do."""
 
 
-def default_path(home: str, what: str) -> Path:
-    """Where the state of ``what`` is kept for a ``DAGSTER_HOME``: below the XDG state folder, one file for each home."""
+def default_path(what: str, observed: str) -> Path:
+    """Where the state is kept: below the XDG state folder, one file for each thing that is observed.
+
+    Args:
+        what: Which state, e.g. ``dagster-tail``.
+        observed: What tells the observed thing apart from others of its kind.
+    """
     state = Path(os.environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser()
-    name = hashlib.sha256(str(Path(home).expanduser().absolute()).encode()).hexdigest()[:12]
-    return state / "openlineage-bridge" / f"dagster-{what}-{name}.json"
+    name = hashlib.sha256(observed.encode()).hexdigest()[:12]
+    return state / "openlineage-bridge" / f"{what}-{name}.json"
 
 
 def load(path: Path) -> str | None:
@@ -32,7 +37,9 @@ def load(path: Path) -> str | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise StateFileError(f"{path} cannot be read as state: {error}") from error
+        raise StateFileError(
+            f"{path} cannot be read as state: {error}; move it away to start anew"
+        ) from error
 
 
 def save(path: Path, text: str) -> None:
@@ -41,8 +48,9 @@ def save(path: Path, text: str) -> None:
     Raises:
         StateFileError: The file cannot be written.
     """
-    fresh = path.with_name(f"{path.name}.new")
+    fresh = path.with_name(f"{path.name}.{os.getpid()}.new")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with fresh.open("w", encoding="utf-8") as file:
             file.write(text)
             file.flush()
