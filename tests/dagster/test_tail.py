@@ -136,13 +136,15 @@ def test_definitions_of_the_code_location_enrich_events(instance, backend, tick)
 
     definitions = Definitions(assets=[upstream, downstream])
     tick(definitions)
+    declared = len(backend.events)
     materialize([upstream, downstream], instance=instance)
 
     tick(definitions)
 
+    events = backend.events[declared:]
     written = {
         output.name: output.facets
-        for event in backend.events
+        for event in events
         if event.eventType.value == "COMPLETE"
         for output in event.outputs
     }
@@ -151,7 +153,7 @@ def test_definitions_of_the_code_location_enrich_events(instance, backend, tick)
     assert written["downstream"]["documentation"].description == "What came of it."
     [start] = [
         event
-        for event in backend.events
+        for event in events
         if event.eventType.value == "START" and event.job.name.endswith(".downstream")
     ]
     assert [read.name for read in start.inputs] == ["upstream"]
