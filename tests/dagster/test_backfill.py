@@ -101,7 +101,8 @@ EVENTS_OF_SINGLE = 4
 
 @pytest.fixture
 def live(instance, tick):
-    """A history of all sorts, told by the sensor while it happened; its events, one JSON line each."""
+    """A history of all sorts, told by the sensor while it happened; the declared graph has tests of its own."""
+    tick.restart(static_lineage=False)
     repository = DEFINITIONS.get_repository_def()
 
     def look():
