@@ -3,7 +3,7 @@
 Every entity and every edge that the plugin's sensor sends to a stub of DataHub is looked for in what the bridge exports for
 the same runs; what is not there is listed with its reason, and one without a reason makes the exit code 1.
 
-It needs an environment with ``acryl-datahub-dagster-plugin``: ``make bench-peers`` makes it.
+It needs an environment with ``acryl-datahub-dagster-plugin``: ``make bench-dagster`` makes it.
 """
 
 from __future__ import annotations
@@ -221,7 +221,7 @@ def reason(edge: Edge, ours: Held) -> str:
 def main() -> None:
     """All files, one after another."""
     if importlib.util.find_spec("datahub_dagster_plugin") is None:
-        print("acryl-datahub-dagster-plugin is not installed here: `make bench-peers` compares with it")
+        print("acryl-datahub-dagster-plugin is not installed here: `make bench-dagster` compares with it")
         return
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
     os.environ["DATAHUB_TELEMETRY_ENABLED"] = "false"

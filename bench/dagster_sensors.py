@@ -4,7 +4,7 @@ All three read the same log, tick after tick without a pause, and send over HTTP
 rates: by the CPU time of the sensor's process, by the clock, and as Dagster's daemon would drive the sensor, with the pause
 between ticks that each has by default. Beside them stands what did not arrive.
 
-It needs an environment with both peers: ``make bench-peers`` makes it. Without them only this collector is measured.
+It needs an environment with both peers: ``make bench-dagster`` makes it. Without them only this collector is measured.
 """
 
 from __future__ import annotations

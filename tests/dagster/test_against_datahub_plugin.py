@@ -11,7 +11,7 @@ import pytest
 
 PROJECT = Path(__file__).parents[2]
 PEERS = PROJECT / ".versions" / "dagster-peers" / "bin" / "python"
-"""The environment of `make bench-peers`: the plugin does not go with the Dagster that the other tests run on."""
+"""The environment of `make bench-dagster`: the plugin does not go with the Dagster that the other tests run on."""
 
 
 def interpreter() -> str | None:
@@ -23,10 +23,10 @@ def interpreter() -> str | None:
 @pytest.mark.system
 @pytest.mark.timeout(900)
 def test_every_entity_and_edge_of_the_plugin_is_ours_or_has_a_reason():
-    """Down to URNs, over the documented shapes of its jobs and others; `make bench-peers` prints the whole comparison."""
+    """Down to URNs, over the documented shapes of its jobs and others; `make bench-dagster` prints the whole comparison."""
     python = interpreter()
     if python is None:
-        pytest.skip("acryl-datahub-dagster-plugin is not installed: `make bench-peers` installs it")
+        pytest.skip("acryl-datahub-dagster-plugin is not installed: `make bench-dagster` installs it")
 
     done = subprocess.run(
         [python, "dagster_compare.py"],
