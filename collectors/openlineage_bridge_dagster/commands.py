@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
@@ -78,10 +79,24 @@ WORKSPACE_OPTIONS = (
 
 
 def workspace_options(command: AnyCommand) -> AnyCommand:
-    """The options with which Dagster's own commands are told where code is."""
+    """The options with which Dagster's own commands are told where code is; the command gets them as ``workspace()``."""
+
+    @functools.wraps(command)
+    def told(
+        *,
+        files: tuple[Path, ...],
+        modules: tuple[str, ...],
+        python_files: tuple[Path, ...],
+        working_directory: Path | None,
+        **others: Any,
+    ) -> Any:
+        chosen = functools.partial(workspace_of, files, modules, python_files, working_directory)
+        return command(workspace=chosen, **others)
+
+    decorated: Any = told
     for option in reversed(WORKSPACE_OPTIONS):
-        command = option(command)
-    return command
+        decorated = option(decorated)
+    return cast("AnyCommand", decorated)
 
 
 def state_option(command: AnyCommand) -> AnyCommand:
@@ -126,10 +141,7 @@ def dagster() -> None:
 @click.option("--once", is_flag=True, help="Deliver what is there now and leave; for cron.")
 def tail(
     *,
-    files: tuple[Path, ...],
-    modules: tuple[str, ...],
-    python_files: tuple[Path, ...],
-    working_directory: Path | None,
+    workspace: Callable[[], Workspace],
     state: Path | None,
     since: datetime | None,
     every: float,
@@ -151,14 +163,14 @@ def tail(
         declares = environment.static_lineage()
     stop, reload = stop_on_signals(), Reload()
     with said_plainly(), broken_off(), _tailer(state, since, stop) as tailer:
-        workspace = workspace_of(files, modules, python_files, working_directory)
-        _load(tailer, workspace, declares=declares)
+        code = workspace()
+        _load(tailer, code, declares=declares)
         reload.on_hangup()
         click.echo(f"Tailing the runs of {home()}", err=True)
         if once:
             catch_up(tailer, stop)
         else:
-            follow(tailer, every, stop, _reloading(tailer, workspace, reload, declares=declares))
+            follow(tailer, every, stop, _reloading(tailer, code, reload, declares=declares))
     tally = tailer.tally
     click.echo(_counted(tally.delivered, **{"runs or events given up": tally.given_up}), err=True)
     click.get_current_context().exit(3 if tally.given_up else 0)
@@ -175,10 +187,7 @@ def tail(
 @click.option("--restart", is_flag=True, help="Begin anew, although an earlier back-fill was not finished.")
 def backfill(
     *,
-    files: tuple[Path, ...],
-    modules: tuple[str, ...],
-    python_files: tuple[Path, ...],
-    working_directory: Path | None,
+    workspace: Callable[[], Workspace],
     state: Path | None,
     since: datetime | None,
     until: datetime | None,
@@ -207,7 +216,7 @@ def backfill(
     ):
         mark = _mark(path, since, until, jobs, run_ids, restart=restart)
         reader = reader_of(instance)
-        loaded(reader, instance, workspace_of(files, modules, python_files, working_directory))
+        loaded(reader, instance, workspace())
         work = _backfill(reader, mark, path, stop, dry_run=dry_run)
         with broken_off():
             _go_through(work, stop)
@@ -223,10 +232,7 @@ def backfill(
 @click.option("--dry-run", is_flag=True, help="Print the events, one per line, instead of sending them.")
 def lineage(
     *,
-    files: tuple[Path, ...],
-    modules: tuple[str, ...],
-    python_files: tuple[Path, ...],
-    working_directory: Path | None,
+    workspace: Callable[[], Workspace],
     dry_run: bool,
 ) -> None:
     """Tell once the graph of jobs and assets that the code declares, before anything has run.
@@ -239,14 +245,14 @@ def lineage(
       openlineage-bridge dagster lineage -m my_project.definitions
       openlineage-bridge dagster lineage -w workspace.yaml --dry-run > graph.jsonl
     """  # noqa: D301  # as above
-    workspace = workspace_of(files, modules, python_files, working_directory)
-    if not workspace:
+    code = workspace()
+    if not code:
         raise click.UsageError("say where the code is: -w, -m or -f")
     log_to_stderr()
     send = to_stdout if dry_run else backend()
     with said_plainly(), instance_or_none_yet() as instance:
         reader = reader_of(instance)
-        found = loaded(reader, instance, workspace)
+        found = loaded(reader, instance, code)
         assert found is not None, "the workspace names code"
         delivered, refused = _tell(found.repositories, reader, send)
     click.echo(_counted(delivered, refused=refused), err=True)

@@ -33,6 +33,10 @@ class Role(enum.Enum):
     ADMIN = "change what the store holds"
 
 
+EVERYTHING = frozenset(Role)
+NOTHING: frozenset[Role] = frozenset()
+
+
 @attrs.frozen
 class Access:
     """The tokens, and what each of them is for.
@@ -48,12 +52,12 @@ class Access:
         """The tokens of a configuration; one that stands in two lists is for both."""
         roles: dict[Secret, frozenset[Role]] = {}
         for tokens, given in (
-            (config.tokens, frozenset(Role)),
+            (config.tokens, EVERYTHING),
             (config.write_tokens, {Role.WRITE}),
             (config.read_tokens, {Role.READ}),
         ):
             for token in tokens:
-                roles[token] = roles.get(token, frozenset()) | given
+                roles[token] = roles.get(token, NOTHING) | given
         return cls(roles)
 
     def granted(self, headers: Mapping[bytes, bytes]) -> frozenset[Role]:
@@ -62,12 +66,12 @@ class Access:
         Every token is compared, each in constant time, whichever matches.
         """
         if not self.roles:
-            return frozenset(Role)
+            return EVERYTHING
         presented = presented_token(headers.get(b"authorization", b"").decode("latin-1")).encode()
         matches = [
             given for token, given in self.roles.items() if compare_digest(presented, token.value.encode())
         ]
-        return frozenset().union(*matches)
+        return NOTHING.union(*matches)
 
 
 def check_address(config: ServerConfig) -> None:

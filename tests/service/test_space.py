@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import subprocess
-import threading
 
 import pytest
+from bridge_tests.waiting import wait_until
 
 from openlineage_bridge.config import SpaceConfig
 from openlineage_bridge.errors import RetryLater
@@ -18,11 +18,6 @@ from openlineage_bridge.store.status import Queries
 
 WAIT = 20
 LIMITS = SpaceConfig(inbox_bytes=4 * MIB, min_free_bytes=16 * MIB, ballast_bytes=8 * MIB)
-
-
-def until(condition) -> bool:
-    tick = threading.Event()
-    return any(condition() or tick.wait(0.02) for _ in range(WAIT * 50))
 
 
 @pytest.fixture
@@ -56,11 +51,11 @@ def test_senders_wait_while_the_disk_is_nearly_full(disk, plain, world):
     service = Service(disk / "bridge.db", plain.PlainTranslator(), space=LIMITS)
     try:
         filler = fill(disk, 4 * MIB)
-        assert until(lambda: service._space.refusal)
+        wait_until(lambda: service._space.refusal)
         with pytest.raises(RetryLater, match=r"only \d MiB are free .* 16 MiB \(space.min_free_bytes\)"):
             service.accept([world.encoded(world.run_event())], "test").result(WAIT)
         filler.unlink()
-        assert until(lambda: not service._space.refusal)
+        wait_until(lambda: not service._space.refusal)
         assert [Stored()] == service.accept([world.encoded(world.run_event())], "test").result(WAIT)
     finally:
         service.close()
@@ -78,11 +73,11 @@ def test_a_full_disk_is_drained_with_the_ballast(disk, plain, world):
     filler = fill(disk, 0)
     service = Service(path, plain.PlainTranslator(), space=LIMITS)
     try:
-        assert until(lambda: Queries(path).status()["inbox_events"] == 0)
+        wait_until(lambda: Queries(path).status()["inbox_events"] == 0)
         assert not ballast.exists()
         assert 300 == sum(Queries(path).status()["runs"].values())
         filler.unlink()
-        assert until(ballast.exists)
+        wait_until(ballast.exists)
     finally:
         service.close()
 
