@@ -11,10 +11,10 @@ import subprocess
 import sys
 import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from bridge_tests.backend import running
 from click.testing import CliRunner
 from dagster import DagsterInstance, job, op
 from openlineage.client.serde import Serde
@@ -42,46 +42,10 @@ def single():
     one()
 
 
-class Receiver(ThreadingHTTPServer):
-    """An OpenLineage backend on loopback that keeps what it is sent, unless it is to refuse it."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        self.events = []
-        self.status = 200
-        self.arrived = threading.Condition()
-        super().__init__(("127.0.0.1", 0), Handler)
-
-    def wait_for(self, number):
-        with self.arrived:
-            assert self.arrived.wait_for(lambda: len(self.events) >= number, BOUND), self.events
-            return list(self.events)
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        with self.server.arrived:
-            if self.server.status == 200:
-                self.server.events.append(json.dumps(json.loads(body), sort_keys=True))
-            self.server.arrived.notify_all()
-        self.send_response(self.server.status)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_args):
-        pass
-
-
 @pytest.fixture
 def receiver():
-    with Receiver() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+    with running() as backend:
+        yield backend
 
 
 @pytest.fixture
@@ -97,7 +61,7 @@ def environment(monkeypatch, tmp_path, home, receiver):
     """For processes, and for commands in this one."""
     monkeypatch.setenv("DAGSTER_HOME", str(home))
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("OPENLINEAGE_URL", f"http://127.0.0.1:{receiver.server_port}")
+    monkeypatch.setenv("OPENLINEAGE_URL", receiver.url)
     monkeypatch.chdir(tmp_path)
     return monkeypatch
 
@@ -170,7 +134,7 @@ def test_a_tail_survives_whatever_ends_it(start, happen, receiver):
     until("Tailing", first)
     happen()
     receiver.status = 200
-    receiver.wait_for(EVENTS_OF_SINGLE)
+    assert receiver.wait_for(lambda: len(receiver.events) >= EVENTS_OF_SINGLE, BOUND)
     second = start("tail")
     assert 2 == second.wait(BOUND)
     assert "--state" in second.stderr.read()
@@ -179,13 +143,13 @@ def test_a_tail_survives_whatever_ends_it(start, happen, receiver):
     happen()
 
     third = start("tail")
-    receiver.wait_for(2 * EVENTS_OF_SINGLE)
+    assert receiver.wait_for(lambda: len(receiver.events) >= 2 * EVENTS_OF_SINGLE, BOUND)
     third.send_signal(signal.SIGTERM)
     assert 0 == third.wait(10)
     done = start("tail", "--once")
 
     assert 0 == done.wait(BOUND)
-    assert 2 * EVENTS_OF_SINGLE == len(set(receiver.events))
+    assert 2 * EVENTS_OF_SINGLE == len(set(receiver.lines))
 
 
 def test_a_backend_that_hangs_does_not_hold_up_the_end(start, happen, environment):
@@ -228,7 +192,7 @@ def test_a_backfill_and_its_dry_run_say_the_same(invoke, happen, receiver):
 
     assert [0, 0, 0] == [dry.exit_code, real.exit_code, again.exit_code]
     printed = [without_client_tags(line) for line in dry.stdout.splitlines()]
-    assert 2 * printed == [without_client_tags(event) for event in receiver.events]
+    assert 2 * printed == [without_client_tags(event) for event in receiver.lines]
     assert "" == real.stdout
     assert "2 runs, 8 events sent" in real.stderr
 
@@ -239,7 +203,7 @@ def test_some_runs_by_their_ids(invoke, happen, receiver):
     done = invoke("backfill", "--run-id", wanted)
 
     assert 0 == done.exit_code
-    assert wanted in {json.loads(event)["run"]["runId"] for event in receiver.events}
+    assert wanted in {event["run"]["runId"] for event in receiver.events}
     assert EVENTS_OF_SINGLE == len(receiver.events)
 
 
@@ -314,7 +278,7 @@ def test_a_workspace_adds_what_the_log_does_not_say(invoke, environment, tmp_pat
 
     assert 0 == done.exit_code
     assert "1 assets are defined" in done.stderr
-    assert any('"team:data"' in event for event in receiver.events)
+    assert any('"team:data"' in line for line in receiver.lines)
 
 
 DECLARING = """
@@ -344,14 +308,14 @@ def test_the_declared_graph(invoke, environment, tmp_path, receiver):
     assert 0 == dry.exit_code
     assert "2 assets are defined" in dry.stderr
     assert "6 events sent" in dry.stderr
-    assert sorted(map(timeless, dry.stdout.splitlines())) == sorted(map(timeless, receiver.events))
+    assert sorted(map(timeless, dry.stdout.splitlines())) == sorted(map(timeless, receiver.lines))
     names: dict[str, Any] = {}
     exec(DECLARING, names)
     here = repository_of(names["defs"].get_repository_def(), "declaring.py")
     reader = Reader(definitions=definitions_of(names["defs"].get_repository_def()))
     told = map(Serde.to_json, graph.events(here, reader, reader.assets(), 0.0))
     with DagsterInstance.get() as reader.instance:
-        assert sorted(map(timeless, told)) == sorted(map(timeless, receiver.events))
+        assert sorted(map(timeless, told)) == sorted(map(timeless, receiver.lines))
 
 
 def test_the_declared_graph_without_an_instance(invoke, environment, tmp_path):

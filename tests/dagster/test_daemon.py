@@ -8,12 +8,10 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
-import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from bridge_tests.backend import running
 
 SHOP = Path(__file__).with_name("shop_location.py")
 SETTINGS = """
@@ -27,49 +25,10 @@ BOUND = 60.0
 """Seconds that the launching, and then the lineage, may take."""
 
 
-class Receiver(ThreadingHTTPServer):
-    """An OpenLineage backend on loopback that keeps the RunEvents that it is sent; the declared graph has tests of its own."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        self.events = []
-        self.arrived = threading.Condition()
-        super().__init__(("127.0.0.1", 0), Handler)
-
-    def wait_for(self, enough, deadline):
-        """The events, once ``enough(events)`` holds."""
-        with self.arrived:
-            if not self.arrived.wait_for(lambda: enough(self.events), max(0.0, deadline - time.monotonic())):
-                pytest.fail(
-                    f"not enough after {len(self.events)} events: {[summary(event) for event in self.events]}"
-                )
-            return list(self.events)
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        event = json.loads(body)
-        with self.server.arrived:
-            self.server.events += [event] if "run" in event else []
-            self.server.arrived.notify_all()
-        self.send_response(200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_args):
-        pass
-
-
 @pytest.fixture
 def receiver():
-    with Receiver() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
+    with running() as backend:
+        yield backend
 
 
 @pytest.fixture
@@ -88,7 +47,7 @@ def environment(tmp_path, receiver, empty_home):
         "DAGSTER_HOME": str(home),
         "SHOP_FILE": str(tmp_path / "shop.duckdb"),
         "REPORT_FILE": str(tmp_path / "report.duckdb"),
-        "OPENLINEAGE_URL": f"http://127.0.0.1:{receiver.server_port}",
+        "OPENLINEAGE_URL": receiver.url,
     }
 
 
@@ -161,12 +120,12 @@ def test_a_daemon_a_code_server_and_runs_of_their_own(daemon, environment, works
     """
     launch(["nightly", "reporting"], environment, workspace, tmp_path)
 
-    events = receiver.wait_for(
-        lambda events: (
-            {("COMPLETE", "shop.nightly"), ("COMPLETE", "shop.reporting")} <= set(map(summary, events))
-        ),
-        time.monotonic() + BOUND,
-    )
+    ends = {("COMPLETE", "shop.nightly"), ("COMPLETE", "shop.reporting")}
+    runs = lambda: [
+        event for event in receiver.events if "run" in event
+    ]  # the declared graph has tests of its own
+    assert receiver.wait_for(lambda: ends <= set(map(summary, runs())), BOUND), runs()
+    events = runs()
 
     namespace = f"duckdb://{environment['SHOP_FILE']}"
     raw, orders = ((namespace, f"shop.main.{table}") for table in ("raw_orders", "orders"))

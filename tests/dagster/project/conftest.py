@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
@@ -46,7 +47,7 @@ def _module(name: str) -> ModuleType:
 
 @pytest.fixture(scope="session")
 def backends() -> ModuleType:
-    return _module("backend")
+    return import_module("bridge_tests.backend")
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,14 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from bridge_tests.loopback import Handler, serving
 
 ACKNOWLEDGE, REFUSE, LOSE_ACKNOWLEDGEMENT = "acknowledge", "refuse", "lose acknowledgement"
 
 
-class Backend(ThreadingHTTPServer):
+class Backend:
     """Keeps events in the order of their arrival, and counts how often each came, as canonical JSON.
 
     Args:
@@ -20,21 +22,22 @@ class Backend(ThreadingHTTPServer):
             the connection closed before the answer.
     """
 
-    daemon_threads = True
-
     def __init__(self, mishap: Callable[[], str] = lambda: ACKNOWLEDGE) -> None:
         self.mishap = mishap
-        self.events: list[dict] = []
+        self.status = 200
+        """What is answered, mishaps aside; anything else than 200 refuses the event."""
+        self.url = ""
+        """Where OPENLINEAGE_URL points."""
+        self.events: list[dict[str, Any]] = []
         self.times: Counter[str] = Counter()
         self.arrived = threading.Condition()
-        super().__init__(("127.0.0.1", 0), _Handler)
 
     @property
-    def url(self) -> str:
-        """Where OPENLINEAGE_URL points."""
-        return f"http://127.0.0.1:{self.server_port}"
+    def lines(self) -> list[str]:
+        """The events as canonical JSON."""
+        return [json.dumps(event, sort_keys=True) for event in self.events]
 
-    def keep(self, event: dict) -> None:
+    def keep(self, event: dict[str, Any]) -> None:
         """Take note of an event."""
         with self.arrived:
             self.events.append(event)
@@ -46,37 +49,24 @@ class Backend(ThreadingHTTPServer):
         with self.arrived:
             return self.arrived.wait_for(lambda: bool(enough()), seconds)
 
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A sender that was killed in the middle of its request is nothing to complain of."""
 
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
+class _Handler(Handler):
     def do_POST(self) -> None:
-        event = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        mishap = self.server.mishap()
-        if mishap != REFUSE:
-            self.server.keep(event)
+        backend, event = self.server.backend, json.loads(self.body())
+        mishap = backend.mishap()
+        status = 503 if mishap == REFUSE else backend.status
+        if status == 200:
+            backend.keep(event)
         if mishap == LOSE_ACKNOWLEDGEMENT:
             self.close_connection = True
             return
-        self.send_response(503 if mishap == REFUSE else 200)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def log_message(self, *_args: object) -> None:
-        pass
+        self.reply(status=status)
 
 
 @contextmanager
 def running(mishap: Callable[[], str] = lambda: ACKNOWLEDGE) -> Iterator[Backend]:
     """A backend that serves until the block is left."""
-    with Backend(mishap) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+    backend = Backend(mishap)
+    with serving(_Handler, backend=backend) as server:
+        backend.url = server.url
+        yield backend
