@@ -11,11 +11,12 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import attrs
 from openlineage.client.client import OpenLineageClient
 
 from openlineage_bridge_capture import drivers, settings
@@ -31,6 +32,69 @@ IMPORT_PATIENCE = 120.0
 """Seconds that a fresh process may take to import an orchestrator from a slow disk, and to look at it."""
 
 CONFIGURE = "export OPENLINEAGE_URL=http://localhost:5000"
+
+
+@attrs.frozen
+class Orchestrator:
+    """What a doctor has to know of the orchestrator that it looks at.
+
+    Args:
+        title: How it is written.
+        distributions: Any of which installs it; the first has the name of its module and of the doctor.
+        oldest: The first version that its collector knows.
+        too_new: The first one after those.
+        requirement: For pip: these versions.
+        python: Which interpreter is to be looked at, as the end of a path.
+    """
+
+    title: str
+    distributions: tuple[str, ...]
+    oldest: tuple[int, ...]
+    too_new: tuple[int, ...]
+    requirement: str
+    python: str
+
+
+def visit(
+    orchestrator: Orchestrator,
+    code: str,
+    environment: Mapping[str, str],
+    own: Callable[[dict[str, Any]], list[Finding]],
+) -> list[Finding]:
+    """Everything that is looked at, in the order in which lineage flows.
+
+    Args:
+        orchestrator: Which one.
+        code: What a fresh process runs; see ``probe``.
+        environment: Of that process.
+        own: What only the orchestrator's doctor makes of the facts that the process found.
+    """
+    found = supported(orchestrator)
+    if found.state == "problem":
+        return [found]
+    facts = probe(code, environment)
+    if isinstance(facts, Finding):
+        says = f"a new process cannot import {orchestrator.title}: {facts.says}"
+        do = f'{sys.executable} -c "import {orchestrator.distributions[0]}"'
+        return [found, attrs.evolve(facts, says=says, do=do)]
+    return [found, *own(facts), *capture(), *backend()]
+
+
+def supported(orchestrator: Orchestrator) -> Finding:
+    """Whether it is installed, in a version that its collector knows."""
+    module = orchestrator.distributions[0]
+    name, found = installed(*orchestrator.distributions)
+    if not found:
+        return Finding(
+            module,
+            "problem",
+            f"{orchestrator.title} is not installed for {sys.executable}",
+            f"openlineage-bridge doctor {module} --python /path/to/{orchestrator.python}",
+        )
+    if not orchestrator.oldest <= numbers(found) < orchestrator.too_new:
+        do = f"pip install '{orchestrator.requirement}'"
+        return Finding(module, "problem", f"{name} {found} is not supported", do)
+    return Finding(module, "ok", f"{name} {found}, supported, for {sys.executable}")
 
 
 def numbers(text: str) -> tuple[int, ...]:

@@ -6,15 +6,14 @@ Dagster is imported in a fresh process with this one's environment; what that pr
 from __future__ import annotations
 
 import os
-import sys
 from typing import Any
-
-import attrs
 
 from openlineage_bridge_capture import checks
 from openlineage_bridge_capture.findings import Finding
 
-OLDEST, TOO_NEW = (1, 10), (2,)
+DAGSTER = checks.Orchestrator(
+    "Dagster", ("dagster",), (1, 10), (2,), "dagster>=1.10,<2", "the/python/of/your/code/location"
+)
 """Supported versions of Dagster: from the first to before the second."""
 
 PROBE = """
@@ -33,30 +32,11 @@ def findings() -> list[dict[str, str]]:
 
 
 def _findings() -> list[Finding]:
-    found = _dagster()
-    if found.state == "problem":
-        return [found]
-    facts = checks.probe(PROBE, os.environ)
-    if isinstance(facts, Finding):
-        says = f"a new process cannot import Dagster: {facts.says}"
-        return [found, attrs.evolve(facts, says=says, do=f'{sys.executable} -c "import dagster"')]
-    return [found, *_instance(facts), _ops(facts), *checks.capture(), *checks.backend()]
+    return checks.visit(DAGSTER, PROBE, os.environ, _own)
 
 
-def _dagster() -> Finding:
-    _, found = checks.installed("dagster")
-    if not found:
-        return Finding(
-            "dagster",
-            "problem",
-            f"Dagster is not installed for {sys.executable}",
-            "openlineage-bridge doctor dagster --python /path/to/the/python/of/your/code/location",
-        )
-    if not OLDEST <= checks.numbers(found) < TOO_NEW:
-        return Finding(
-            "dagster", "problem", f"dagster {found} is not supported", "pip install 'dagster>=1.10,<2'"
-        )
-    return Finding("dagster", "ok", f"dagster {found}, supported, for {sys.executable}")
+def _own(facts: dict[str, Any]) -> list[Finding]:
+    return [*_instance(facts), _ops(facts)]
 
 
 def _instance(facts: dict[str, Any]) -> list[Finding]:

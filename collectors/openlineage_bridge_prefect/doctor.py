@@ -19,7 +19,14 @@ from openlineage_bridge_capture.autoload.interpreter import Interpreter
 from openlineage_bridge_capture.findings import Finding
 from openlineage_bridge_prefect.activation import SAFE_MODE
 
-OLDEST, TOO_NEW = (3, 0), (4,)
+PREFECT = checks.Orchestrator(
+    "Prefect",
+    ("prefect", "prefect-client"),
+    (3, 0),
+    (4,),
+    "prefect>=3.0,<4",
+    "the/python/that/runs/your/flows",
+)
 """Supported versions of Prefect: from the first to before the second."""
 
 PLUGINS_SINCE, PLUGINS_PUBLIC_SINCE = (3, 4, 24), (3, 7)
@@ -52,34 +59,15 @@ def findings() -> list[dict[str, str]]:
 
 
 def _findings() -> list[Finding]:
-    found = _prefect()
-    if found.state == "problem":
-        return [found]
-    facts = checks.probe(PROBE, _probing())
-    if isinstance(facts, Finding):
-        says = f"a new process cannot import Prefect: {facts.says}"
-        return [found, attrs.evolve(facts, says=says, do=f'{sys.executable} -c "import prefect"')]
-    return [found, *_loading(facts), *_self_check(facts), *checks.capture(), *checks.backend()]
+    return checks.visit(PREFECT, PROBE, _probing(), _own)
 
 
-def _prefect() -> Finding:
-    name, found = checks.installed("prefect", "prefect-client")
-    if not found:
-        return Finding(
-            "prefect",
-            "problem",
-            f"Prefect is not installed for {sys.executable}",
-            "openlineage-bridge doctor prefect --python /path/to/the/python/that/runs/your/flows",
-        )
-    if not OLDEST <= checks.numbers(found) < TOO_NEW:
-        return Finding(
-            "prefect", "problem", f"{name} {found} is not supported", "pip install 'prefect>=3.0,<4'"
-        )
-    return Finding("prefect", "ok", f"{name} {found}, supported, for {sys.executable}")
+def _own(facts: dict[str, Any]) -> list[Finding]:
+    return [*_loading(facts), *_self_check(facts)]
 
 
 def _installed() -> tuple[int, ...]:
-    return checks.numbers(checks.installed("prefect", "prefect-client")[1])
+    return checks.numbers(checks.installed(*PREFECT.distributions)[1])
 
 
 def _probing() -> dict[str, str]:

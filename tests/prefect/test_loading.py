@@ -271,7 +271,7 @@ def test_supported_versions(monkeypatch, version, state):
     """From 3.0 to before 4; without Prefect the advice is to ask another interpreter."""
     monkeypatch.setattr(checks, "version", _installed(version))
 
-    assert state == prefect_doctor._prefect().state
+    assert state == checks.supported(prefect_doctor.PREFECT).state
 
 
 def test_a_method_that_changed_is_a_problem():
