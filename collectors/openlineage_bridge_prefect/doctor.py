@@ -38,6 +38,8 @@ PLUGIN_GROUP, PLUGIN, PLUGIN_MODULE = (
     "openlineage_bridge_prefect.plugin",
 )
 
+MEANWHILE = "until openlineage-bridge knows this Prefect, watch its public events"
+
 PROBE = f"""
 import json
 import prefect
@@ -170,7 +172,7 @@ def _self_check(facts: dict[str, Any]) -> list[Finding]:
         return []
     if facts["problems"]:
         return [
-            Finding("self-check", "problem", problem, "pip install --upgrade openlineage-bridge")
+            Finding("self-check", "problem", f"{problem}; {MEANWHILE}", "openlineage-bridge prefect watch")
             for problem in facts["problems"]
         ]
     return [

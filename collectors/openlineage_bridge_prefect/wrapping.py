@@ -108,8 +108,9 @@ def check(function: Any, expected: tuple[str, ...]) -> str | None:
 def _complain(problem: str) -> None:
     _problems.append(problem)
     logger.error(
-        "openlineage-bridge cannot observe %s. This version of Prefect is not known to it: no lineage of these runs is "
-        "emitted. Update openlineage-bridge, or say so at its issue tracker.",
+        "openlineage-bridge cannot observe %s. This version of Prefect is not known to it, and no lineage of these runs is "
+        "emitted from here: `openlineage-bridge prefect watch` tells them from Prefect's public events, beside whatever "
+        "runs. Update openlineage-bridge, or say so at its issue tracker.",
         problem,
     )
 

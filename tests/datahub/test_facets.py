@@ -62,7 +62,7 @@ def test_what_is_mapped_says_where_to():
 
 def test_the_page_is_the_table():
     """The documentation is what `python -m openlineage_bridge_datahub.facet_page` prints."""
-    written = Path(__file__).parents[2] / "docs" / "facet-coverage.md"
+    written = Path(__file__).parents[2] / "docs" / "reference" / "facet-coverage.md"
 
     assert written.read_text() == facet_page.page()
 

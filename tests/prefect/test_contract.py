@@ -10,7 +10,17 @@ from types import ModuleType, SimpleNamespace
 import pytest
 from prefect import context
 
-from openlineage_bridge_prefect import activation, wrapping
+from openlineage_bridge_prefect import activation, doctor, wrapping
+
+FAILED = {
+    "active": True,
+    "problems": ["prefect.flow_engine.FlowRunEngine.set_state: there is no such method"],
+    "plugin": True,
+    "plugins": {"safe_mode": False},
+    "autoload": None,
+    "loader": None,
+}
+"""What the probe reports where an engine is not as expected."""
 
 METHODS = [
     *[
@@ -111,7 +121,7 @@ def test_wrapping_twice_is_wrapping_once() -> None:
     ids=["another name", "no self", "no function", "none"],
 )
 def test_an_unknown_signature_is_said_loudly_and_left_alone(set_state, monkeypatch, caplog) -> None:
-    """What does not pass the self-check is not wrapped; the log and ``problems()`` say so."""
+    """What does not pass the self-check is not wrapped; the log says so and names the way that needs no wrapping."""
     monkeypatch.setattr(wrapping, "_problems", [])
     module = _engine_module(set_state)
     with caplog.at_level(logging.ERROR):
@@ -121,6 +131,17 @@ def test_an_unknown_signature_is_said_loudly_and_left_alone(set_state, monkeypat
     assert module.FlowRunEngine.__dict__["set_state"] is set_state
     assert problem.startswith("prefect.flow_engine.FlowRunEngine.set_state: ")
     assert problem in caplog.text
+    assert "`openlineage-bridge prefect watch`" in caplog.text
+
+
+def test_the_doctor_prescribes_the_public_events_where_the_self_check_fails(monkeypatch) -> None:
+    """A Prefect that cannot be wrapped is a problem, and what helps at once is the watcher."""
+    monkeypatch.setattr(doctor.checks, "visit", lambda _prefect, _probe, _environment, own: own(FAILED))
+    (finding,) = [each for each in doctor.findings() if each["check"] == "self-check"]
+
+    assert "problem" == finding["state"]
+    assert "set_state: there is no such method" in finding["says"]
+    assert "openlineage-bridge prefect watch" == finding["do"]
 
 
 def test_a_wrapped_method_behaves_as_before() -> None:
