@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import threading
-from collections import deque
-from datetime import UTC, datetime, timedelta
-from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
-from uuid import UUID, uuid4
 
-import attrs
 import pytest
+from bridge_tests.prefect_api import (
+    FLOW_RUN,
+    NOON,
+    TASK_RUN,
+    Backend,
+    at,
+    beat,
+    event,
+    flow_run,
+    listening,
+    state,
+    task_run,
+)
 
 from openlineage_bridge_prefect.watch.api import Api, ApiError
 from openlineage_bridge_prefect.watch.backfill import Backfill, mark_for
@@ -25,180 +31,12 @@ from openlineage_bridge_prefect.watch.directory import Directory
 from openlineage_bridge_prefect.watch.reading import Reader
 from openlineage_bridge_prefect.watch.watcher import Watcher, cursor_at, keep_in, watch
 
-NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
-FLOW_RUN, TASK_RUN, FLOW = (str(UUID(int=number)) for number in (1, 2, 3))
-PAGE = 3
-
-
-def at(seconds: float) -> str:
-    return (NOON + timedelta(seconds=seconds)).isoformat()
-
-
-def state(type_: str, seconds: float, message: str | None = None) -> dict[str, Any]:
-    return {
-        "id": str(uuid4()),
-        "type": type_,
-        "name": type_.title(),
-        "timestamp": at(seconds),
-        "message": message,
-    }
-
-
-def event(kind: str, before: str | None, type_: str, seconds: float, *, run_count: int = 1) -> dict[str, Any]:
-    """An event of the flow run or of its task run, as the server gives it."""
-    run = {"flow-run": FLOW_RUN, "task-run": TASK_RUN}[kind]
-    related = [
-        {
-            "prefect.resource.id": f"prefect.flow.{FLOW}",
-            "prefect.resource.role": "flow",
-            "prefect.resource.name": "f",
-        }
-    ]
-    if kind == "task-run":
-        related.append(
-            {"prefect.resource.id": f"prefect.flow-run.{FLOW_RUN}", "prefect.resource.role": "flow-run"}
-        )
-    return {
-        "id": str(uuid4()),
-        "event": f"prefect.{kind}.{type_.title()}",
-        "occurred": at(seconds),
-        "received": at(seconds),
-        "resource": {
-            "prefect.resource.id": f"prefect.{kind}.{run}",
-            "prefect.resource.name": "t-1af" if kind == "task-run" else "brave-cat",
-            "prefect.run-count": str(run_count),
-        },
-        "related": related,
-        "payload": {
-            "initial_state": {"type": before} if before else None,
-            "validated_state": {"type": type_, "name": type_.title()},
-            **({"task_run": task_run()} if kind == "task-run" else {}),
-        },
-    }
-
-
-def beat(seconds: float) -> dict[str, Any]:
-    made = event("flow-run", None, "RUNNING", seconds)
-    return {**made, "event": "prefect.flow-run.heartbeat", "payload": {}}
-
-
-def flow_run(**more: Any) -> dict[str, Any]:
-    return {"id": FLOW_RUN, "flow_id": FLOW, "name": "brave-cat", "run_count": 1, "start_time": at(0)} | more
-
-
-def task_run(**more: Any) -> dict[str, Any]:
-    return {
-        "id": TASK_RUN,
-        "name": "t-1af",
-        "dynamic_key": "1af0",
-        "flow_run_id": FLOW_RUN,
-        "run_count": 1,
-    } | more
-
-
-@attrs.define
-class Prefect:
-    """The parts of Prefect's API that are asked for, over HTTP; pages are short."""
-
-    events: list[dict[str, Any]] = attrs.field(factory=list)
-    flow_runs: list[dict[str, Any]] = attrs.field(factory=lambda: [flow_run()])
-    task_runs: list[dict[str, Any]] = attrs.field(factory=list)
-    answers: deque[tuple[int, dict[str, str]]] = attrs.field(factory=deque)
-    url: str = ""
-    _found: list[dict[str, Any]] = attrs.field(factory=list, init=False)
-    asked: list[tuple[str, str, dict[str, Any], Message]] = attrs.field(factory=list)
-
-    def answer(self, path: str, body: dict[str, Any]) -> Any:
-        path, _, query = path.removeprefix("/api").partition("?")
-        match path:
-            case "/events/filter":
-                since, until = (
-                    datetime.fromisoformat(body["filter"]["occurred"][key]) for key in ("since", "until")
-                )
-                prefixes = tuple(body["filter"]["event"].get("prefix", ()))
-                times = [(datetime.fromisoformat(each["occurred"]), each) for each in self.events]
-                found = [
-                    each
-                    for time, each in sorted(times, key=lambda pair: pair[0])
-                    if since <= time <= until and each["event"].startswith(prefixes)
-                ]
-                self._found = found
-                return self._page(0)
-            case "/events/filter/next":
-                return self._page(int(query.partition("=")[2]))
-            case "/flow_runs/filter":
-                return self.flow_runs
-            case "/flow_runs/count":
-                return len(self.flow_runs)
-            case "/task_runs/filter":
-                wanted = body["task_runs"].get("state", {}).get("type", {}).get("any_")
-                lone = body["task_runs"]["flow_run_id"].get("is_null_")
-                return (
-                    []
-                    if lone
-                    else [each for each in self.task_runs if not wanted or each["state"]["type"] in wanted]
-                )
-            case _:
-                flow = {"id": FLOW, "name": "f"}
-                records = {each["id"]: each for each in (flow, *self.flow_runs, *self.task_runs)}
-                return records.get(path.rpartition("/")[2])
-
-    def _page(self, start: int) -> dict[str, Any]:
-        more = start + PAGE < len(self._found)
-        # A server behind a proxy names itself as it sees itself.
-        link = (
-            f"http://inside.invalid:4200/api/events/filter/next?page-token={start + PAGE}" if more else None
-        )
-        return {"events": self._found[start : start + PAGE], "total": len(self._found), "next_page": link}
-
 
 @pytest.fixture
 def prefect():
     """A stub of Prefect's API that listens."""
-    stub = Prefect()
-
-    class Handler(BaseHTTPRequestHandler):
-        def answer(self) -> None:
-            size = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(size) or b"{}")
-            stub.asked.append((self.command, self.path, body, self.headers))
-            status, headers = stub.answers.popleft() if stub.answers else (200, {})
-            found = stub.answer(self.path, body) if status == 200 else None
-            content = json.dumps(found).encode()
-            self.send_response(404 if status == 200 and found is None else status)
-            for name, value in {"Content-Length": str(len(content)), **headers}.items():
-                self.send_header(name, value)
-            self.end_headers()
-            self.wfile.write(content)
-
-        do_GET = do_POST = answer  # noqa: N815 - the base class's own names
-
-        def log_message(self, *_args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        stub.url = f"http://127.0.0.1:{server.server_port}/api"
+    with listening() as stub:
         yield stub
-        server.shutdown()
-        thread.join()
-
-
-@attrs.define
-class Backend:
-    """What was sent; ``fails`` are raised first."""
-
-    said: list[Any] = attrs.field(factory=list)
-    fails: deque[Exception] = attrs.field(factory=deque)
-
-    def send(self, event: Any) -> None:
-        if self.fails:
-            raise self.fails.popleft()
-        self.said.append(event)
-
-    def types(self) -> list[tuple[str, str]]:
-        return [(each.job.name, each.eventType.value) for each in self.said]
 
 
 @pytest.fixture
@@ -285,7 +123,7 @@ def test_an_event_that_is_refused_does_not_stop_the_others(prefect, make) -> Non
     prefect.events = list(LIFE)
     watcher, backend, _ = make()
     refusal = RuntimeError("400")
-    refusal.response = attrs.make_class("Response", ["status_code"])(400)
+    refusal.response = SimpleNamespace(status_code=400)
     backend.fails.append(refusal)
     watcher.turn()
 
@@ -422,42 +260,6 @@ def test_assets_that_come_after_the_end_are_told(prefect, make) -> None:
     assert [("s3://b", "x")] == [(output.namespace, output.name) for output in again.outputs]
 
 
-def test_requests_carry_the_key_and_keep_the_pace(prefect) -> None:
-    """The pause between two is what the rate asks for."""
-    pauses: list[float] = []
-    api = Api(Connection(prefect.url, "Bearer k"), requests_per_second=2, wait=pauses.append)
-    for _ in range(3):
-        api.get("/flow_runs/none")
-
-    assert {"Bearer k"} == {headers["Authorization"] for *_, headers in prefect.asked}
-    assert 2 == len(pauses)
-    assert all(0 < pause <= 1.0 for pause in pauses)
-
-
-@pytest.mark.parametrize(
-    ("status", "headers", "asked", "hopeless"),
-    [(429, {"Retry-After": "7"}, 7.0, False), (503, {}, None, False), (401, {}, None, True)],
-)
-def test_errors_say_what_to_do(prefect, status, headers, asked, hopeless) -> None:
-    """How long to wait, and whether waiting can help."""
-    prefect.answers.append((status, headers))
-    with pytest.raises(ApiError, match=str(status)) as error:
-        Api(Connection(prefect.url)).post("/flow_runs/filter", {})
-
-    assert (status, asked, hopeless) == (error.value.status, error.value.retry_after, error.value.hopeless)
-
-
-def test_a_back_fill_tries_again_itself(prefect) -> None:
-    """As long as trying can help, and after the time that was asked for."""
-    prefect.answers.extend([(503, {}), (429, {"Retry-After": "7"})])
-    pauses: list[float] = []
-    api = Api(Connection(prefect.url), attempts=3, wait=pauses.append)
-
-    assert [flow_run()] == api.post("/flow_runs/filter", {})
-    assert 7.0 == pauses[1]
-    assert 3 == api.requests
-
-
 def test_a_watcher_that_is_to_end_stops_in_between(prefect, make) -> None:
     """A long way to catch up does not hold up the end; the next one goes on."""
     prefect.events = [LIFE[0], *(beat(0.1 * number) for number in range(1, 60)), *LIFE[1:]]
@@ -469,12 +271,6 @@ def test_a_watcher_that_is_to_end_stops_in_between(prefect, make) -> None:
 
     assert [] == backend.types()
     assert asked < len(prefect.asked) - asked
-
-
-def test_an_api_that_is_away_is_an_error(free_port) -> None:
-    """Not an exception of the HTTP library."""
-    with pytest.raises(ApiError, match="flow_runs"):
-        Api(Connection(f"http://127.0.0.1:{free_port}/api")).get("/flow_runs/x")
 
 
 def test_the_loop_honours_what_the_api_asks_for(prefect, make) -> None:
@@ -536,46 +332,3 @@ def test_a_back_fill_goes_on_where_it_failed(prefect) -> None:
     ] == backend.types()
     assert until.isoformat() == kept[-1]["done"]
     assert "gone" == backend.said[1].run.facets["errorMessage"].message
-
-
-@pytest.mark.parametrize("arguments", [["--help"], ["watch", "--help"], ["backfill", "--help"]])
-def test_help_imports_click_only(arguments) -> None:
-    """And Prefect neither for help nor for work."""
-    code = (
-        "import sys; sys.modules['prefect'] = None\n"
-        "from openlineage_bridge_prefect.commands import prefect\n"
-        f"try: prefect({arguments!r})\n"
-        "finally: print([name for name in ('openlineage', 'prefect.flows', 'openlineage_bridge') if name in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=True,
-        env={"PATH": "/usr/bin"},
-    )
-
-    assert done.stdout.endswith("[]\n")
-    assert "Usage:" in done.stdout
-
-
-def test_nothing_configured_is_said_at_once(tmp_path) -> None:
-    """No place to send to, or no API to ask: exit code 2 and what to set."""
-    code = "from openlineage_bridge_prefect.commands import prefect; prefect()"
-
-    def run(**env: str) -> tuple[int, str]:
-        done = subprocess.run(
-            [sys.executable, "-c", code, "watch", "--once"],
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-            cwd=tmp_path,
-            env={"HOME": str(tmp_path), **env},
-        )
-        return done.returncode, done.stderr
-
-    for expected, env in (("OPENLINEAGE_URL", {}), ("PREFECT_API_URL", {"OPENLINEAGE_URL": "http://x"})):
-        code_, said = run(**env)
-        assert (2, True) == (code_, expected in said)
