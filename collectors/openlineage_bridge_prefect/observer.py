@@ -32,6 +32,12 @@ UNDRIVEN = frozenset({"CRASHED", "CANCELLED", "FAILED"})
 """State types that a runner, a worker or the command line sets on a run whose own engine could not."""
 
 
+REMEMBERED = 1000
+"""Flow runs of which it is known what this process last set them to."""
+
+_proposed: dict[UUID, str] = {}
+
+
 def before(engine: Any, kind: Kind) -> Run | None:
     """Note a transition that is about to happen. None, when the run cannot even be named."""
     try:
@@ -87,13 +93,22 @@ def proposed(flow_run_id: Any, result: Any) -> None:
         if result.status.value != "ACCEPT" or state is None:
             return
         run_id = flow_run_id if isinstance(flow_run_id, UUID) else UUID(str(flow_run_id))
-        run = live(run_id)
-        if run is None and state.type.value in UNDRIVEN:
+        run, is_news = live(run_id), _is_news(run_id, state.type.value)
+        if run is None and state.type.value in UNDRIVEN and is_news:
             emitter().emit(functools.partial(_build_undriven, run_id, state))
         elif state.type.value == "PAUSED":
             _paused(run, run_id, state)
     except Exception:
         _give_up()
+
+
+def _is_news(run_id: UUID, state_type: str) -> bool:
+    """Whether this process put the flow run into another state before; some runners mark the same end twice."""
+    before = _proposed.pop(run_id, None)
+    _proposed[run_id] = state_type
+    if len(_proposed) > REMEMBERED:
+        del _proposed[next(iter(_proposed))]
+    return before != state_type
 
 
 def _paused(run: Run | None, run_id: UUID, state: Any) -> None:
