@@ -30,7 +30,7 @@ from openlineage.client.serde import Serde
 
 HERE = Path(__file__).parent
 EXAMPLES = HERE.parent / "examples" / "from_datahub_plugin"
-FILES = [*sorted(EXAMPLES.glob("*.py")), HERE / "dagster_jobs.py"]
+FILES = [*sorted(EXAMPLES.glob("*.py")), HERE / "dagster_jobs.py", HERE / "dagster_project.py"]
 
 OUR_NAMES = "openlineage_bridge_dagster.datahub"
 
@@ -229,6 +229,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     plugin = with_plugin()
     with tempfile.TemporaryDirectory() as folder:
+        os.environ["SHOP_FILE"] = str(Path(folder) / "shop.duckdb")  # of dagster_project.py
         unexplained = sum(
             tell(path.name, *compared(path, plugin, Path(folder) / path.stem)) for path in FILES
         )

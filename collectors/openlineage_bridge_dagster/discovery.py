@@ -41,11 +41,12 @@ def discover(
     for record in _in_progress(instance, cursor, page):
         seen[record.dagster_run.run_id] = record
         _mark(cursor, record, horizon, wanted)
+    still_open = sum(1 for mark in cursor.runs.values() if not mark.done)
     for record in _updated(instance, cursor.watermark - OVERLAP, page):
         seen[record.dagster_run.run_id] = record
-        _mark(cursor, record, horizon, wanted)
+        still_open += _mark(cursor, record, horizon, wanted)
         cursor.watermark = max(cursor.watermark, update_time(record))
-        if sum(1 for mark in cursor.runs.values() if not mark.done) >= waiting:
+        if still_open >= waiting:
             break
     return seen
 
@@ -83,12 +84,15 @@ def _epoch(moment: datetime) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def _mark(cursor: Cursor, record: RunRecord, horizon: float, wanted: Wanted) -> None:
+def _mark(cursor: Cursor, record: RunRecord, horizon: float, wanted: Wanted) -> bool:
+    """Mark the run if it is to be tailed; whether that is news."""
     run_id = record.dagster_run.run_id
     if (mark := cursor.runs.get(run_id)) is not None:
         mark.updated = max(mark.updated, update_time(record))
     elif _is_new(cursor, record, horizon) and wanted(record):
         cursor.runs[run_id] = RunMark(updated=update_time(record))
+        return True
+    return False
 
 
 def _is_new(cursor: Cursor, record: RunRecord, horizon: float) -> bool:

@@ -142,7 +142,7 @@ class AssetNaming:
     def _by_table(self, platform: str, table: str) -> Dataset:
         if platform == "duckdb" and (inside := _duckdb_address(table)):
             return inside
-        return Dataset(self.namespaces.get(platform, platform), table)
+        return Dataset(self.namespaces.get(platform, platform), _held(platform, table))
 
 
 def names_table(key: Sequence[str]) -> bool:
@@ -182,6 +182,11 @@ def _platform(text: str) -> str:
 def _table_name(metadata: Metadata) -> str | None:
     name = metadata.get("dagster/table_name") or metadata.get("dagster/relation_identifier")
     return name if isinstance(name, str) else None
+
+
+def _held(platform: str, table: str) -> str:
+    """As the database holds the name: Snowflake in upper case, unless it is quoted, so that captured SQL names the same."""
+    return table.upper() if platform == "snowflake" and '"' not in table else table
 
 
 def _by_uri(uri: str) -> Dataset | None:

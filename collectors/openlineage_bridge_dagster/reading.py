@@ -15,7 +15,7 @@ from openlineage_bridge_dagster.fold import EVENT_TYPES, PATH_TYPES, RunFold
 from openlineage_bridge_dagster.identity import JobDetails, PluginNames, identify
 from openlineage_bridge_dagster.naming import AssetNaming, Metadata
 from openlineage_bridge_dagster.runless import RUNLESS_TYPES
-from openlineage_bridge_dagster.shards import take_as_initialized
+from openlineage_bridge_dagster.shards import is_read_to_the_end
 from openlineage_bridge_dagster.snapshot import job_details
 from openlineage_bridge_dagster.sources import Sources
 
@@ -61,6 +61,15 @@ class Reader:
     def page(self, run_id: str, position: int) -> tuple[Sequence[EventLogRecord], bool]:
         """Records of a run behind the storage id ``position`` (-1: from the start), and whether there are more."""
         return self._page(run_id, position, EVENT_TYPES | PATH_TYPES if self.sources.paths else EVENT_TYPES)
+
+    def count(self, run_id: str, last: int) -> int:
+        """How many records a run's log holds up to the storage id ``last``: a fold reads each of them once."""
+        position, more, counted = -1, True, 0
+        while more and position < last:
+            records, more = self.page(run_id, position)
+            counted += sum(each.storage_id <= last for each in records)
+            position = records[-1].storage_id if records else last
+        return counted
 
     def runless_page(self, position: int) -> tuple[Sequence[EventLogRecord], bool]:
         """The same for the asset events that no run brought about."""
@@ -123,7 +132,8 @@ class Reader:
     def _page(
         self, run_id: str, position: int, types: frozenset[DagsterEventType]
     ) -> tuple[Sequence[EventLogRecord], bool]:
-        take_as_initialized(self.require_instance().event_log_storage, run_id)
+        if is_read_to_the_end(self.require_instance().event_log_storage, run_id, position, types):
+            return (), False
         page = self.require_instance().get_records_for_run(
             run_id, cursor=_after(position), of_type=set(types), limit=PAGE, ascending=True
         )

@@ -277,7 +277,7 @@ def _add_checks(
         )
         return
     found.read(checked(name, checks))
-    found.read(InputDataset(name.namespace, name.name, facets=assets.symlinks(key)))
+    read_asset(found, key, assets)
 
 
 def _add_recording(found: StepLineage, description: Description) -> None:

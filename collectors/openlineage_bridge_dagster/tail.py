@@ -21,6 +21,7 @@ from openlineage_bridge_dagster.discovery import GRACE, Wanted, discover, sweep,
 from openlineage_bridge_dagster.fold import RunFold
 from openlineage_bridge_dagster.reading import Reader
 from openlineage_bridge_dagster.runless import dataset_event
+from openlineage_bridge_dagster.stirring import Stirring
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +43,12 @@ ANNOUNCING_SHARE = 0.5
 QUIET_SHARE, QUIET_MOST = 1 / 60, 30.0
 """A run whose log said nothing for a while is asked again after this share of that while, at most so many seconds later;
 at once when Dagster says that it changed. Runs whose process died, and that Dagster never closes, so cost next to nothing."""
+
+FEW = 10
+"""Runs under way that are simply asked: beyond it one look at all of them costs less."""
+
+LOOK_BACK = QUIET_MOST + 15.0
+"""Seconds for which a run that said something is asked at every turn: longer than a silent one is left alone."""
 
 
 def everything(_record: RunRecord) -> bool:
@@ -77,7 +84,10 @@ class Progress:
 
 @attrs.define
 class _Folding:
-    """A fold, how far it was fed, and when (by the monotonic clock) its run was last asked and last said something."""
+    """A fold, how far it was fed, and when (by the monotonic clock) its run was last asked and last said something.
+
+    ``caught_up`` is whether all that the log held was fed when the run was last asked.
+    """
 
     fold: RunFold
     position: int = -1
@@ -85,11 +95,17 @@ class _Folding:
     asked: float = 0.0
     spoke: float = attrs.field(factory=time.monotonic)
     updated: float = 0.0
+    caught_up: bool = False
 
     def is_quiet(self, mark: RunMark) -> bool:
         """Whether it need not be asked now."""
         quiet = min((self.asked - self.spoke) * QUIET_SHARE, QUIET_MOST)
         return mark.updated == self.updated and time.monotonic() - self.asked < quiet
+
+    def may_rest(self, mark: RunMark) -> bool:
+        """Whether it need not be asked now if a look at the whole log found nothing new of it."""
+        recently = time.monotonic() - self.asked < QUIET_MOST
+        return self.caught_up and mark.updated == self.updated and recently
 
 
 @attrs.define
@@ -118,6 +134,8 @@ class Tail:
     _folds: dict[str, _Folding] = attrs.field(factory=dict)
     _turns: dict[str, float] = attrs.field(factory=dict)
     _resting: dict[str, float] = attrs.field(factory=dict)
+    _stirring: Stirring = attrs.field(factory=lambda: Stirring(LOOK_BACK))
+    _stirred: frozenset[str] | None = None
 
     def begin(self, instance: DagsterInstance, start: float | None = None) -> Cursor:
         """The cursor of a tail that has seen nothing: runs created before ``start`` (default: just now) stay untouched."""
@@ -173,6 +191,9 @@ class Tail:
             self._leave_out(f"An event of the declared graph is refused: {error}", error)
 
     def _tail_all(self, cursor: Cursor, seen: dict[str, RunRecord]) -> None:
+        many = sum(1 for mark in cursor.runs.values() if not mark.done) > FEW
+        storage = self.reader.require_instance().event_log_storage
+        self._stirred = self._stirring.runs(storage) if many else None
         waiting = deque(
             sorted((run_id for run_id in cursor.runs if run_id in seen), key=self._precedence(cursor))
         )
@@ -195,7 +216,10 @@ class Tail:
         if time.monotonic() < self._resting.get(run_id, 0.0):
             return True
         folding = self._folds.get(run_id)
-        return folding is not None and folding.is_quiet(mark)
+        if folding is None:
+            return False
+        still = self._stirred is not None and run_id not in self._stirred
+        return folding.is_quiet(mark) or (still and folding.may_rest(mark))
 
     def _precedence(self, cursor: Cursor) -> Callable[[str], tuple[bool, float, float]]:
         """Open runs first, and of these the one whose turn is longest ago: no run starves behind many others."""
@@ -246,10 +270,11 @@ class Tail:
                 return False
             if self._is_over():
                 return True
+        folding.caught_up = not more
         return more
 
     def _ask(self, run_id: str, folding: _Folding, mark: RunMark) -> tuple[Sequence[EventLogRecord], bool]:
-        folding.asked, folding.updated = time.monotonic(), mark.updated
+        folding.asked, folding.updated, folding.caught_up = time.monotonic(), mark.updated, False
         return self.reader.page(run_id, folding.position)
 
     def _recount(self, record: RunRecord, mark: RunMark) -> None:
@@ -259,15 +284,16 @@ class Tail:
         """
         if self._settle() == 0 or mark.fed == 0 or self.clock() < mark.done + GRACE:
             return
+        run_id = record.dagster_run.run_id
         try:
-            told = list(self.reader.told(record, self.clock()))
+            missed = self.reader.count(run_id, mark.last) > mark.fed
+            told = list(self.reader.told(record, self.clock())) if missed else []
         except Exception as error:
-            self._say(f"Run {record.dagster_run.run_id} cannot be counted again: {error}", error)
+            self._say(f"Run {run_id} cannot be counted again: {error}", error)
             told = []
-        if len(told) > mark.fed:
-            for events in told:
-                for event in events:
-                    self._deliver(event)
+        for events in told:
+            for event in events:
+                self._deliver(event)
         mark.fed = 0  # counted
 
     def _deliver(self, event: Event) -> None:

@@ -1,16 +1,19 @@
-"""The lineage graph as the store holds it: datasets and jobs, connected by the edges of each job's current lineage."""
+"""The lineage graph as the store holds it: datasets and jobs, connected by what each job now reads and writes."""
 
 from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
+from functools import cached_property
+from itertools import product
 
 import attrs
 
 from openlineage_bridge.facts import Kind, Role
 from openlineage_bridge.store.facts import SubjectId
+from openlineage_bridge.store.stated import StatedLineage
 
 MOST_NODES = 200
 """Most nodes in one answer: beyond it a picture says nothing."""
@@ -57,8 +60,9 @@ class Graph:
     Args:
         focus: Id of the node that was asked for.
         nodes: Nodes by id.
-        edges: ``(from, to)`` along the flow of data: dataset → job that reads it, job → dataset it writes, and job → job
-            that takes its result where no dataset connects the two.
+        edges: ``(from, to)`` along the flow of data: dataset → job that reads it, job → dataset it writes, job → job
+            that takes its result where no dataset connects the two, and dataset → dataset that a DatasetEvent says is made
+            from it where no job connects the two.
         truncated: Whether the cap on nodes cut it.
     """
 
@@ -91,6 +95,11 @@ _NEIGHBOURS = {
 }
 """By kind of a node and direction: the queries that give the nodes one hop away."""
 
+_MADE_BY_A_JOB = f"""SELECT EXISTS (
+    SELECT 1 FROM edges AS read JOIN edges AS written ON written.job = read.job
+    WHERE read.dataset = ? AND read.role = '{Role.INPUT}' AND written.dataset = ? AND written.role = '{Role.OUTPUT}'
+)"""
+
 
 class GraphQueries:
     """Questions about the lineage, asked on a connection that may be read-only.
@@ -104,7 +113,11 @@ class GraphQueries:
     def find(self, text: str) -> list[Node]:
         """The nodes that ``text`` names exactly: by id, by URN, as ``NAMESPACE NAME``, ``NAMESPACE/NAME`` or by name alone."""
         found = [row for query, values in _lookups(text) for row in self._connection.execute(query, values)]
-        return self._nodes(row[0] for row in sorted(set(found)))
+        return self._nodes(row[0] for row in sorted(set(found))) or self._only_stated(
+            lambda each: (
+                text in (each.id, each.name, f"{each.namespace} {each.name}", f"{each.namespace}/{each.name}")
+            )
+        )
 
     def search(self, text: str, limit: int) -> list[Node]:
         """Nodes whose name, namespace or URN contains ``text``, newest jobs first, then datasets, by name."""
@@ -115,7 +128,13 @@ class GraphQueries:
             "ORDER BY kind DESC, (SELECT max(at) FROM runs WHERE job = id) DESC, namespace, name LIMIT :limit",
             {"pattern": pattern, "limit": limit},
         )
-        return self._nodes(row[0] for row in rows)
+        found = self._nodes(row[0] for row in rows)
+        if len(found) < limit:
+            mentioned = self._only_stated(
+                lambda each: text.lower() in f"{each.name}\n{each.namespace}".lower()
+            )
+            found += mentioned[: limit - len(found)]
+        return found
 
     def graph(self, focus: Node, depth: int, most: int = MOST_NODES) -> Graph:
         """Everything upstream and downstream of ``focus``, at most ``depth`` hops away; a hop leads from dataset to job or back."""
@@ -136,7 +155,31 @@ class GraphQueries:
             for query in queries
             for row in self._connection.execute(query, (member,))
         )
-        return [each for each in self._nodes(found) if each.id != node.id]
+        stated = self._stated_neighbours(members, direction) if node.kind == Kind.DATASET else ()
+        return [each for each in self._nodes([*found, *stated]) if each.id != node.id]
+
+    def _stated_neighbours(self, members: Sequence[SubjectId], direction: Direction) -> Iterator[SubjectId]:
+        """The datasets that a dataset says it is made from, or that say so of it, where no job makes the one from the other."""
+        upstream = direction is Direction.UPSTREAM
+        stated = self._stated.sources if upstream else self._stated.targets
+        for other in sorted({other for member in members for other in stated.get(member, ())}):
+            sources, targets = (
+                (self._members(other), members) if upstream else (members, self._members(other))
+            )
+            if not any(self._is_made_by_a_job(*pair) for pair in product(sources, targets)):
+                yield other
+
+    def _is_made_by_a_job(self, source: SubjectId, target: SubjectId) -> bool:
+        return bool(self._connection.execute(_MADE_BY_A_JOB, (source, target)).fetchone()[0])
+
+    @cached_property
+    def _stated(self) -> StatedLineage:
+        return StatedLineage.read(self._connection)
+
+    def _only_stated(self, wanted: Callable[[Node], bool]) -> list[Node]:
+        """The datasets that only others' statements mention."""
+        nodes = (self._node(identity) for identity in self._stated.keys if self._subject(identity) is None)
+        return sorted(filter(wanted, nodes), key=lambda each: (each.namespace, each.name))
 
     def _with_more(self, nodes: dict[str, Node], edges: set[tuple[str, str]]) -> dict[str, Node]:
         return {
@@ -172,10 +215,19 @@ class GraphQueries:
         members = [row[0] for row in rows]
         return members if identity in members else [identity]
 
-    def _node(self, identity: SubjectId) -> Node:
-        kind, namespace, name, urn = self._connection.execute(
+    def _subject(self, identity: SubjectId) -> tuple[str, str, str, str | None] | None:
+        """Kind, namespace, name and URN of what something was said about."""
+        row: tuple[str, str, str, str | None] | None = self._connection.execute(
             "SELECT kind, namespace, name, urn FROM subjects WHERE id = ?", (identity,)
         ).fetchone()
+        return row
+
+    def _node(self, identity: SubjectId) -> Node:
+        kind, namespace, name, urn = self._subject(identity) or (
+            Kind.DATASET.value,
+            *self._stated.keys[identity],
+            None,
+        )
         state, at = None, None
         if kind == Kind.JOB:
             newest = self._connection.execute(

@@ -51,8 +51,8 @@ class StatedLineage:
 
 def upstreams(dataset: DatasetKey, facets: Facets) -> tuple[DatasetKey, ...]:
     """What a dataset says that it is made from: its ``lineage`` facet (LineageDatasetFacet 1-0-0), else ``columnLineage``."""
-    if "lineage" in facets:
-        entry = {**facets["lineage"], "type": "DATASET", "namespace": dataset.namespace, "name": dataset.name}
+    if explicit := facets.get("lineage"):
+        entry = {**explicit, "type": "DATASET", "namespace": dataset.namespace, "name": dataset.name}
         return lineage_of(_NO_JOB, {}, {}, {"entries": [entry]}).inputs
     return lineage_of(_NO_JOB, {}, {dataset: facets}).inputs
 

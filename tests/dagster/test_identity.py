@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+from pathlib import Path
 from uuid import UUID, uuid5
 
 import attrs
 import pytest
 from dagster import Definitions, job, op
 from dagster._core.storage.dagster_run import DagsterRun
+from dagster._core.workspace.load import location_origins_from_yaml_paths
 
 import openlineage_bridge_dagster
 from openlineage_bridge_dagster.identity import RunIdentity, event_time, identify
@@ -93,6 +96,17 @@ def test_the_stand_alone_location_holds_the_sensor_alone():
     assert [sensor.name for sensor in defs.sensors] == ["openlineage_sensor"]
     assert [sensor.name for sensor in merged.sensors] == ["lineage"]
     Definitions.validate_loadable(merged)
+
+
+def test_the_example_of_a_workspace_has_the_stand_alone_location():
+    """As Dagster itself reads the file: a code location with the sensor beside anyone's own."""
+    example = Path(__file__).parents[2] / "examples" / "dagster" / "workspace.yaml"
+
+    anyones, ours = location_origins_from_yaml_paths([str(example)])
+
+    assert ("my_project.definitions", "openlineage") == (anyones.location_name, ours.location_name)
+    location = importlib.import_module(ours.loadable_target_origin.module_name)
+    assert ["openlineage_sensor"] == [each.name for each in location.defs.get_repository_def().sensor_defs]
 
 
 def test_the_public_surface():

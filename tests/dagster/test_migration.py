@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from dagster import (
+    AssetCheckResult,
     AssetMaterialization,
     AssetOut,
     Definitions,
@@ -17,6 +18,7 @@ from dagster import (
     Out,
     Output,
     asset,
+    asset_check,
     build_sensor_context,
     graph,
     job,
@@ -166,6 +168,19 @@ def test_which_assets_are_datasets(instance, told, settings, outputs):
     job_name = "COMPLETE prod/__ephemeral_asset_job__.prod/prod__snowflake__shop__table"
 
     assert (f"{job_name}:  -> {outputs}" if outputs else job_name) == lines[0]
+
+
+def test_a_check_reads_the_asset_beside_its_table(instance, told):
+    """As the plugin says it: whoever follows the asset finds its checks."""
+
+    @asset_check(asset=table)
+    def fits():
+        return AssetCheckResult(passed=True)
+
+    lines = told(lambda: materialize([table, fits], instance=instance))
+
+    name = "prod/__ephemeral_asset_job__.prod/prod__snowflake__shop__table_fits"
+    assert f"COMPLETE {name}: snowflake:shop.table, dagster:prod/snowflake/shop/table -> " in lines
 
 
 @pytest.mark.parametrize("wanted", [True, False])

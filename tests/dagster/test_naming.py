@@ -52,6 +52,14 @@ ADDRESS = {"dagster/table_name": "DB.SCHEMA.T", "dagster/storage_kind": "snowfla
         (["o"], {"dagster/uri": "not a uri"}, None, ("dagster", "o")),
         (["o"], {"dagster/uri": "postgres://h/only"}, None, ("dagster", "o")),
         (["o"], ADDRESS, None, ("snowflake://org-acct", "DB.SCHEMA.T")),
+        # Snowflake holds what nobody quoted in upper case; its IO manager says what the code says.
+        (
+            ["o"],
+            {**ADDRESS, "dagster/table_name": "db.schema.t"},
+            None,
+            ("snowflake://org-acct", "DB.SCHEMA.T"),
+        ),
+        (["o"], {**ADDRESS, "dagster/table_name": 'db."s".t'}, None, ("snowflake://org-acct", 'db."s".t')),
         (["o"], {"dagster/table_name": "a.b"}, None, ("dagster", "o")),
         (
             ["o"],

@@ -1,4 +1,4 @@
-"""One SQLite file for each run, read without Dagster's check of its schema, and never instead of it where it is needed."""
+"""One SQLite file for each run, looked at before Dagster opens it, and never instead of that where it is needed."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from contextlib import closing
 from types import SimpleNamespace
 
 import pytest
-from dagster import DagsterInstance, job, op
+from dagster import DagsterInstance, EventLogEntry, job, op
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
 
+from openlineage_bridge_dagster.fold import EVENT_TYPES
 from openlineage_bridge_dagster.reading import Reader
-from openlineage_bridge_dagster.shards import take_as_initialized
+from openlineage_bridge_dagster.shards import is_read_to_the_end
 
 
 @op
@@ -50,6 +51,30 @@ def test_the_log_of_a_run_is_read_without_the_check(instance, checks):
     assert "PIPELINE_SUCCESS" == records[-1].event_log_entry.dagster_event.event_type_value
 
 
+def test_a_log_that_says_nothing_new_is_not_opened_by_dagster(instance, monkeypatch):
+    """Neither by the first instance nor by a fresh one; lines of text behind the last record are nothing new."""
+    run_id = single.execute_in_process(instance=instance).run_id
+    records, _ = Reader(instance=instance).page(run_id, -1)
+    end = records[-1].storage_id
+    run = instance.get_run_by_id(run_id)
+    instance.report_engine_event("said, and asked for", run)
+    instance.handle_new_event(_text(run_id))
+
+    assert [end + 1] == [each.storage_id for each in Reader(instance=instance).page(run_id, end)[0]]
+    with DagsterInstance.from_ref(instance.get_ref()) as fresh:
+        monkeypatch.setattr(type(fresh.event_log_storage), "run_connection", None)
+        assert ((), False) == Reader(instance=fresh).page(run_id, end + 1)
+        with pytest.raises(TypeError):
+            Reader(instance=fresh).page(run_id, end)
+
+
+def _text(run_id):
+    """A line of a run's log as Python's ``logging`` makes it: no event of Dagster's."""
+    return EventLogEntry(
+        error_info=None, level=20, user_message="a line", run_id=run_id, timestamp=1.0, job_name="single"
+    )
+
+
 def test_a_run_without_a_file_is_left_to_dagster(instance, checks):
     """It makes the file and its tables, as it would have without us."""
     records, more = Reader(instance=instance).page("0000", -1)
@@ -65,8 +90,7 @@ def test_a_file_without_its_table_is_left_to_dagster(tmp_path, made):
         connection.execute(made or "SELECT 1")
     storage = SimpleNamespace(_initialized_dbs=set(), path_for_shard=lambda run_id: tmp_path / f"{run_id}.db")
 
-    take_as_initialized(storage, "run")
-
+    assert not is_read_to_the_end(storage, "run", -1, EVENT_TYPES)
     assert set() == storage._initialized_dbs
 
 
@@ -74,15 +98,14 @@ def test_a_file_that_is_no_database_is_left_to_dagster(tmp_path):
     (tmp_path / "run.db").write_text("not a database, and long enough to be taken for one" * 100)
     storage = SimpleNamespace(_initialized_dbs=set(), path_for_shard=lambda run_id: tmp_path / f"{run_id}.db")
 
-    take_as_initialized(storage, "run")
-
+    assert not is_read_to_the_end(storage, "run", -1, EVENT_TYPES)
     assert set() == storage._initialized_dbs
 
 
 def test_other_storages_are_left_alone():
     """PostgreSQL, MySQL, Dagster+, and a Dagster whose storage looks different."""
     for storage in (SimpleNamespace(), SimpleNamespace(_initialized_dbs={}, path_for_shard=lambda _: "x")):
-        take_as_initialized(storage, "run")
+        assert not is_read_to_the_end(storage, "run", -1, EVENT_TYPES)
 
 
 def test_the_snapshots_of_a_job_are_read_once(instance, monkeypatch):

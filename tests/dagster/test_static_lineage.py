@@ -382,6 +382,27 @@ def test_assets_that_are_made_elsewhere(tick, told):
     ]
 
 
+def test_lineage_that_no_job_makes_is_in_the_graph(tick, told, store):
+    """From a dataset to the dataset that is said to be made from it, on the way to what jobs make of it."""
+    landing = AssetSpec("landing")
+    report = AssetSpec("report", deps=[landing, "elsewhere"])
+
+    @asset(deps=[report])
+    def summary(): ...
+
+    tick(Definitions(assets=[landing, report, summary], jobs=[define_asset_job("nightly", [summary])]))
+    store.put(told())
+
+    expected = {
+        ("landing", "report"),
+        ("elsewhere", "report"),
+        ("report", "nightly.summary"),
+        ("nightly.summary", "summary"),
+    }
+    assert expected == store.graph("summary")[0]
+    assert expected - {("elsewhere", "report")} == store.graph("landing")[0]
+
+
 def test_an_asset_of_another_code_location_is_only_read(tick, told):
     """Its own code location says what it is."""
 

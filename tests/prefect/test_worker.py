@@ -31,6 +31,7 @@ WORK_POOL = "processes"
 STARTED = 120.0
 ENDED = 120.0
 DEALT_WITH = 3.0
+"""Seconds."""
 BUSY_ATTEMPTS = 5
 
 START, COMPLETE, FAIL, ABORT = "START", "COMPLETE", "FAIL", "ABORT"
@@ -112,10 +113,10 @@ class Api:
         return self.state(flow_run_id) in TERMINAL
 
     def _call(self, request: urllib.request.Request) -> Any:
-        # SQLite makes the server say 503 when it is busy.
+        # SQLite makes the server say 503, or nothing for long, when it is busy.
         for _ in range(BUSY_ATTEMPTS):
             with (
-                contextlib.suppress(urllib.error.HTTPError),
+                contextlib.suppress(urllib.error.HTTPError, TimeoutError),
                 urllib.request.urlopen(request, timeout=10) as response,
             ):
                 return json.loads(response.read())
@@ -152,10 +153,6 @@ class Place:
         """Types of the events of a run."""
         return [event["eventType"] for event in self.events() if event["run"]["runId"] == of]
 
-    def exits(self) -> int:
-        """Processes of runs whose failure the worker has seen."""
-        return (self.folder / "worker.log").read_text().count("exited with status code")
-
     def family(self, of: str) -> Family:
         """What was told of a run and of all below it."""
         runs, found = defaultdict(list), defaultdict(list)
@@ -173,6 +170,15 @@ class Place:
         with contextlib.suppress(pytest.fail.Exception):
             self.wait_until(lambda: self.family(of) == GOLDEN[what], ENDED, what)
         assert GOLDEN[what] == self.family(of)
+
+    def await_exit(self, pid_file: Path) -> None:
+        """Wait until a process is gone and its worker has dealt with that, which leaves no trace.
+
+        Scheduled anew before, a run is taken for crashed, or finds its working directory removed under its feet.
+        """
+        process_id = int(pid_file.read_text())
+        self.wait_until(lambda: not _lives(process_id), ENDED, "the process of an attempt to end")
+        threading.Event().wait(DEALT_WITH)
 
     def await_end(self, of: str) -> None:
         """Wait until the end of a run was written."""
@@ -244,17 +250,15 @@ def test_the_run_of_a_deployment_names_the_run_that_asked_for_it(place) -> None:
 def test_a_run_that_had_ended_and_runs_again_is_another_run(place) -> None:
     """Each attempt has its own id, START, end and children."""
     api, file = place.api, place.folder / "needed"
-    exits = place.exits()
+    pid_file = Path(f"{file}.pid")
     first = api.run_deployment("needing/test", file=str(file))
     place.await_end(first)
-    # A worker says that a run crashed which is scheduled anew before the worker has dealt with the end of its process. What
-    # it does after that line in its log leaves no trace.
-    place.wait_until(lambda: place.exits() > exits, ENDED, "the worker to see the end of the first attempt")
-    threading.Event().wait(DEALT_WITH)
+    place.await_exit(pid_file)
     file.write_text("there")
     second, third = (str(run_id(UUID(first), number)) for number in (1, 2))
     api.post(f"/flow_runs/{first}/set_state", RETRY)
     place.await_end(second)
+    place.await_exit(pid_file)
     api.post(f"/flow_runs/{first}/set_state", RETRY)
     place.await_end(third)
 
@@ -267,14 +271,23 @@ def test_a_run_that_had_ended_and_runs_again_is_another_run(place) -> None:
 
 def test_a_run_that_was_suspended_goes_on(place) -> None:
     """One START, though two processes ran it."""
-    api = place.api
-    flow_run_id = api.run_deployment("suspending/test")
+    api, pid_file = place.api, place.folder / "suspending.pid"
+    flow_run_id = api.run_deployment("suspending/test", pid_file=str(pid_file))
     place.wait_until(lambda: api.state(flow_run_id) == "PAUSED", STARTED, "the run to be suspended")
+    place.await_exit(pid_file)
     api.post(f"/flow_runs/{flow_run_id}/resume", {})
     place.await_end(flow_run_id)
 
     place.await_family(flow_run_id, "suspended")
     _agree(place, {flow_run_id})
+
+
+def _lives(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _agree(place: Place, runs: set[str]) -> None:

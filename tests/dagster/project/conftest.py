@@ -9,8 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
@@ -31,7 +32,7 @@ run_coordinator:
 """
 POSTGRES = """
 storage:
-  postgres: {postgres_url: "postgresql+psycopg2://postgres@127.0.0.1:%s/postgres"}
+  postgres: {postgres_url: "postgresql+psycopg2://postgres@127.0.0.1:%s/%s"}
 """
 
 
@@ -48,6 +49,12 @@ def _module(name: str) -> ModuleType:
 @pytest.fixture(scope="session")
 def backends() -> ModuleType:
     return import_module("bridge_tests.backend")
+
+
+@pytest.fixture(scope="session")
+def project():
+    """Loads modules of this folder by name."""
+    return _module
 
 
 @pytest.fixture(scope="session")
@@ -153,14 +160,25 @@ def home(tmp_path, empty_home) -> Home:
 
 @pytest.fixture
 def postgres_home(request, tmp_path) -> Home:
-    """A home on PostgreSQL, with its tables."""
+    """A home on PostgreSQL, with a database of its own and its tables in it."""
     pytest.importorskip("dagster_postgres")
     postgres_server = request.getfixturevalue("postgres_server")
     from dagster import DagsterInstance
 
+    database = f"home_{uuid.uuid4().hex}"
+    _create(database, postgres_server)
+
     home = Home(tmp_path)
     home.path.mkdir()
-    home.configure(SETTINGS + POSTGRES % postgres_server)
+    home.configure(SETTINGS + POSTGRES % (postgres_server, database))
     with DagsterInstance.from_config(str(home.path)) as instance:
         instance.get_runs_count()
     return home
+
+
+def _create(database: str, port: int) -> None:
+    import psycopg2
+
+    with closing(psycopg2.connect(host="127.0.0.1", port=port, user="postgres")) as connection:
+        connection.autocommit = True
+        connection.cursor().execute(f"CREATE DATABASE {database}")

@@ -14,27 +14,27 @@ import pytest
 
 pytestmark = [pytest.mark.reliability, pytest.mark.timeout(1500)]
 
-KILLS = 10
+KILLS = {"sqlite": 10, "postgres": 5}
 BOUND = 180.0
 """Seconds that Dagster may take to be at work again, and then to catch up, on a busy machine."""
 
 VICTIMS = (("daemon",), ("code server",), ("daemon", "code server"))
 
 
-LOST = 2 * KILLS
-"""Acknowledgements that are lost before the backend is mended: each ends a tick, and a fast machine writes many runs."""
-
-
 class Unreliable:
-    """Refuses 10 % of the events, and loses the acknowledgement of 5 %, until enough of those are lost."""
+    """Refuses 10 % of the events, and loses the acknowledgement of 5 %, until enough of those are lost.
 
-    def __init__(self, backends, dice):
+    Each ends a tick, and a fast machine writes many runs: for ever, it would take ever so long to catch up.
+    """
+
+    def __init__(self, backends, dice, enough):
         self.kinds = (backends.REFUSE, backends.LOSE_ACKNOWLEDGEMENT, backends.ACKNOWLEDGE)
         self.dice = dice
+        self.enough = enough
         self.happened = Counter()
 
     def __call__(self):
-        mended = self.happened[self.kinds[1]] >= LOST
+        mended = self.happened[self.kinds[1]] >= self.enough
         [kind] = self.kinds[2:] if mended else self.dice.choices(self.kinds, (10, 5, 85))
         self.happened[kind] += 1
         return kind
@@ -93,10 +93,13 @@ class Dagster:
             self.start(name)
 
 
-def test_nothing_is_missing_and_what_comes_twice_is_the_same(home, backends, free_port, tmp_path):
-    """Killed ten times while the backend is being told, and told again: the whole history, to the byte."""
+@pytest.mark.parametrize("storage", KILLS)
+def test_nothing_is_missing_and_what_comes_twice_is_the_same(request, storage, backends, free_port, tmp_path):
+    """Killed again and again while the backend is being told, and told again: the whole history, to the byte."""
+    home = request.getfixturevalue({"sqlite": "home", "postgres": "postgres_home"}[storage])
+    kills = KILLS[storage]
     dice = random.Random(20261121)
-    mishap = Unreliable(backends, random.Random(5))
+    mishap = Unreliable(backends, random.Random(5), enough=2 * kills)
     stop = tmp_path / "stop"
     writer = Path(sys.executable).name, Path(__file__).with_name("writer.py"), stop
     with (
@@ -105,7 +108,7 @@ def test_nothing_is_missing_and_what_comes_twice_is_the_same(home, backends, fre
         Dagster(home, sensed.url, free_port) as dagster,
     ):
         with home.running(*writer, url=sensed.url) as writing:
-            for _ in range(KILLS):
+            for _ in range(kills):
                 _hear(sensed, dice.randint(1, 40), home)
                 dagster.kill(dice.choice(VICTIMS))
             _hear(sensed, 1, home)
@@ -116,9 +119,9 @@ def test_nothing_is_missing_and_what_comes_twice_is_the_same(home, backends, fre
 
     assert filled.times.keys() == sensed.times.keys(), home.logs()
     assert {1} == set(filled.times.values())
-    assert mishap.happened[backends.REFUSE] >= KILLS
+    assert mishap.happened[backends.REFUSE] >= kills
     repeated = sensed.times.total() - len(sensed.times)
-    assert repeated >= mishap.happened[backends.LOSE_ACKNOWLEDGEMENT] >= KILLS
+    assert repeated >= mishap.happened[backends.LOSE_ACKNOWLEDGEMENT] >= kills
 
 
 def _hear(backend, more, home):

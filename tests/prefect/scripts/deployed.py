@@ -59,7 +59,8 @@ def one() -> int:
 
 
 @flow(name="suspending", persist_result=True)
-def suspending() -> int:
+def suspending(pid_file: str) -> int:
+    Path(pid_file).write_text(str(os.getpid()))
     suspend_flow_run(key="once")
     return one()
 
