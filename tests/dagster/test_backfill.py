@@ -304,10 +304,10 @@ def test_names_are_those_of_the_time(instance, backend, live, history):
         for event in backend.events
         if getattr(event, "outputs", None) and event.eventType.value == "COMPLETE"
         for output in event.outputs
-        if output.name.endswith("moving")
+        if output.name.endswith("MOVING")
     ]
     first = next(event.run.runId for event in backend.events if event.job.name == "nightly")
-    assert [f"shop.{first[:8]}.moving"] * 2 == named
+    assert [f"SHOP.{first[:8].upper()}.MOVING"] * 2 == named
 
 
 times = st.floats(min_value=0, max_value=2**32, allow_nan=False)
