@@ -161,9 +161,8 @@ class Derivation:
         facets, marks = self._store.facts.about(Kind.JOB, job)
         identity = _identity(job, facets, marks)
         spoken = self._spoken(job, facets, marks.get("@declared"))
-        signature = events.digest(
-            repr((_shape(facets), identity.producer, identity.parent, identity.root, spoken.shape)).encode()
-        )
+        told = (identity.producer, identity.parent, identity.root, identity.engine)
+        signature = events.digest(repr((_shape(facets), told, spoken.shape)).encode())
         if signature == self._store.jobs.signature(job) and job not in self._outdated:
             return
         self._store.jobs.set_signature(job, signature)
@@ -372,6 +371,7 @@ def _identity(job: JobKey, facets: Facets, marks: Mapping[str, Mark]) -> JobIden
         producer=events.decode(marks["@producer"].body) if "@producer" in marks else "",
         parent=_job_key(parents.get("parent")),
         root=_job_key(parents.get("root")),
+        engine=events.decode(marks["@engine"].body) if "@engine" in marks else "",
     )
 
 

@@ -16,6 +16,7 @@ Beside the facets the envelope itself becomes facts, under names that no facet c
 ``@used``       use     the run mentioned this dataset as an input or output
 ``@producer``   job     who made the newest event about it
 ``@parent``     job     the parent and root *jobs* of the newest run, or JobEvent, that named them
+``@engine``     job     what processed the newest run that said so (``processing_engine``)
 ``@declared``   job     the inputs and outputs of the newest JobEvent
 ``@time …``     dataset when a DatasetEvent stated that facet (``MOMENTARY``)
 ``@lineage``    run     its events had the ``lineage`` facet; ``@lineage [type, namespace, name]`` is one entry of it
@@ -180,6 +181,8 @@ def _run_facts(event: RunEvent) -> Iterator[tuple[FactKey, Fact]]:
     parent = _parent_jobs(event.run_facets.get("parent") or event.run_facets.get("parentRun"))
     if parent:
         yield _fact(Kind.JOB, event.job, "@parent", parent, event.time)
+    if engine := _engine(event.run_facets.get("processing_engine")):
+        yield _fact(Kind.JOB, event.job, "@engine", engine, event.time)
     for role, datasets in ((Role.INPUT, event.inputs), (Role.OUTPUT, event.outputs)):
         for dataset in datasets:
             yield from _use_facts(run, role, dataset, event.time)
@@ -277,6 +280,12 @@ def _parent_jobs(raw: bytes | None) -> bytes | None:
     if parent is None:
         return None
     return encode({"parent": parent, "root": job_reference(facet.get("root"))})
+
+
+def _engine(raw: bytes | None) -> bytes | None:
+    """The name of the engine alone, in lower case (ProcessingEngineRunFacet 1-1-1); None where none is named."""
+    name = decode(raw).get("name") if raw else None
+    return encode(name.strip().lower()) if isinstance(name, str) and name.strip() else None
 
 
 def job_reference(holder: Any) -> JobKey | None:

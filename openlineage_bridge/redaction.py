@@ -103,6 +103,8 @@ _NAME = (
     r"(?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|secret[_-]?key|account[_-]?key"
     r"|private[_-]?key|credentials?|signature)"
 )
+# How statements give a user a password: `IDENTIFIED BY`, `IDENTIFIED WITH mysql_native_password BY`.
+_BY = r"identified(?:\s+with\s+\S+)?\s+by(?:\s+values)?"
 # What may stand before it. Bounded: a long text of word characters must not be gone through again from each of them.
 _BEFORE = r"[\w.\-]{0,40}?"
 
@@ -118,13 +120,15 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     # password = 'x', "token": "x", secret => 'x'
     (re.compile(rf"({_NAME}[\"']?\s*(?:=>?|:)\s*)'[^']*'", re.IGNORECASE), rf"\1'{MASK}'"),
     (re.compile(rf"({_NAME}[\"']?\s*(?:=>?|:)\s*)\"[^\"]*\"", re.IGNORECASE), rf'\1"{MASK}"'),
-    # ?token=x&…, ;password=x;…, --password x
-    (re.compile(rf"([?&;]{_BEFORE}{_NAME}=|[?&]sig=)[^&;\s\"'*]+", re.IGNORECASE), rf"\1{MASK}"),
+    # ?token=x&…, ;password=x;…, 'aws_secret_access_key=x', --password x
+    (re.compile(rf"([?&;'\"]{_BEFORE}{_NAME}=|[?&]sig=)[^&;\s\"'*]+", re.IGNORECASE), rf"\1{MASK}"),
     (re.compile(rf"(\s--{_BEFORE}{_NAME}(?:\s+|=))[^\s\"'*]+", re.IGNORECASE), rf"\1{MASK}"),
     # host=h password=x
     (re.compile(r"((?:^|\s)(?:password|passwd|pwd)=)[^\s\"'*;&,)]+", re.IGNORECASE), rf"\1{MASK}"),
-    # CREATE USER … IDENTIFIED BY 'x', … PASSWORD 'x'
-    (re.compile(r"(\b(?:identified\s+by|password|secret)\s+)'[^']*'", re.IGNORECASE), rf"\1'{MASK}'"),
+    # CREATE USER … IDENTIFIED BY 'x', … IDENTIFIED BY "x", … IDENTIFIED BY x, … PASSWORD 'x', SECRET_ACCESS_KEY 'x'
+    (re.compile(rf"(\b(?:{_BY}|{_BEFORE}{_NAME})\s+)'[^']*'", re.IGNORECASE), rf"\1'{MASK}'"),
+    (re.compile(rf"(\b{_BY}\s+)\"[^\"]*\"", re.IGNORECASE), rf'\1"{MASK}"'),
+    (re.compile(rf"(\b{_BY}\s+)(?!password\b|values\b)[^\s\"'*;,)]+", re.IGNORECASE), rf"\1{MASK}"),
     (re.compile(r"(\bbearer\s+)[\w\-.~+/=]{8,}", re.IGNORECASE), rf"\1{MASK}"),
     (_TOKEN, MASK),
     (

@@ -65,6 +65,7 @@ class JobIdentity:
         producer: The ``producer`` URI of the newest event about it; empty when none said.
         parent: The job of the ``parent`` facet of the newest run that has one.
         root: The job of that facet's ``root``.
+        engine: The name, in lower case, of the ``processing_engine`` of the newest run that says it; empty when none did.
     """
 
     key: JobKey
@@ -72,6 +73,7 @@ class JobIdentity:
     producer: str = ""
     parent: JobKey | None = None
     root: JobKey | None = None
+    engine: str = ""
 
 
 @attrs.frozen
@@ -124,9 +126,11 @@ class RunState:
 # --- what it returns ------------------------------------------------------------------------------------------------
 
 
-@attrs.frozen
+@attrs.define
 class Aspect:
     """One aspect that the catalog should hold.
+
+    Read-only, though not frozen: an event that brings news makes thirty, and to freeze one costs more than to make it.
 
     Args:
         urn: The entity.
@@ -226,9 +230,15 @@ class Delivered:
 
 @attrs.frozen
 class Retry:
-    """Not now: the destination is away or busy. It is tried again, for ever."""
+    """Not now: the destination is away or busy. It is tried again, for ever.
+
+    Args:
+        reason: What it said, or what went wrong on the way to it.
+        after: Seconds that it asked to be left alone.
+    """
 
     reason: str
+    after: float = 0.0
 
 
 @attrs.frozen

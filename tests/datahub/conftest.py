@@ -13,6 +13,11 @@ from bridge_tests.loopback import Handler, serving
 
 from openlineage_bridge.events import DatasetKey, Facets, JobKey
 from openlineage_bridge.lineage import Lineage, lineage_of
+from openlineage_bridge.pipeline import Pipeline
+from openlineage_bridge.store import Store
+from openlineage_bridge.store.aspects import holdings
+from openlineage_bridge.store.database import MEMORY
+from openlineage_bridge.store.inbox import inspect
 from openlineage_bridge.translation import (
     Aspect,
     DatasetState,
@@ -74,6 +79,7 @@ class States:
         parent: Any = None,
         root: Any = None,
         producer: str = "",
+        engine: str = "",
         **facets: Any,
     ) -> JobIdentity:
         return JobIdentity(
@@ -82,6 +88,7 @@ class States:
             producer,
             _job_key(namespace, parent),
             _job_key(namespace, root),
+            engine,
         )
 
     def job(
@@ -160,6 +167,48 @@ def load(states):
     )
 
 
+# --- histories ------------------------------------------------------------------------------------------------------
+
+
+class Catalog(dict[tuple[str, str], Any]):
+    """What DataHub should hold, by entity and aspect; of a timeseries aspect all values, oldest first."""
+
+    def inputs(self, job: str) -> set[str]:
+        """The datasets that a job reads."""
+        return self._ends(job, "inputDatasetEdges")
+
+    def outputs(self, job: str) -> set[str]:
+        """The datasets that a job writes."""
+        return self._ends(job, "outputDatasetEdges")
+
+    def _ends(self, job: str, field: str) -> set[str]:
+        return {each["destinationUrn"] for each in self.get((job, "dataJobInputOutput"), {}).get(field, [])}
+
+
+@pytest.fixture(scope="session")
+def catalog_after() -> Callable[..., Catalog]:
+    """What the bridge makes DataHub hold after it heard these events one by one.
+
+    Each event goes through inbox, facts and the translator by itself, as a trickle of events does.
+    """
+
+    def hear(*heard: dict[str, Any], **options: Any) -> Catalog:
+        with Store(MEMORY) as store:
+            pipeline = Pipeline(store, DataHubTranslator.from_options(options))
+            for event in heard:
+                with store.transaction():
+                    store.inbox.put([inspect(json.dumps(event).encode())], receiver="test", now=0)
+                pipeline.drain()
+            assert not list(store.quarantine.entries())
+            found = Catalog()
+            for each in holdings(store.connection):
+                value, key = json.loads(each.body), (each.urn, each.aspect_name)
+                found[key] = value if each.timestamp_ms is None else [*found.get(key, []), value]
+            return found
+
+    return hear
+
+
 # --- GMS ------------------------------------------------------------------------------------------------------------
 
 
@@ -168,7 +217,7 @@ class Gms:
     """A stand-in for DataHub's server that records requests and answers as ``answer`` says.
 
     What it is asked for (``GET /entitiesV2/…``) it answers from ``held``: by URN the aspects, each in its envelope;
-    ``asked`` are the paths, and ``status`` is another answer than 200. A search finds what is in ``held`` and has the
+    ``asked`` are the paths, and ``status`` is another answer than 200; ``config`` says what it is able to. A search finds what is in ``held`` and has the
     words, or is equal to the values; ``searched`` are its inputs.
     """
 
@@ -177,6 +226,7 @@ class Gms:
     held: dict[str, dict[str, Any]] = attrs.field(factory=dict)
     asked: list[str] = attrs.field(factory=list)
     status: int = 200
+    config: dict[str, Any] = attrs.field(factory=lambda: {"noCode": "true", "patchCapable": True})
     searched: list[dict[str, Any]] = attrs.field(factory=list)
     answer: Callable[[dict[str, Any]], tuple[int, bytes]] = attrs.field(default=lambda _: (200, b"{}"))
 
@@ -221,6 +271,9 @@ def gms() -> Iterator[Gms]:
             self.reply(answer, status)
 
         def do_GET(self) -> None:
+            if self.path == "/config":
+                self.reply(stand_in.config)
+                return
             stand_in.asked.append(self.path)
             urn = unquote(self.path.removeprefix("/entitiesV2/").partition("?")[0])
             missing = 200 if urn in stand_in.held else 404

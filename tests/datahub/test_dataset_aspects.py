@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from openlineage_bridge_datahub import DataHubTranslator
-from openlineage_bridge_datahub.platform_info import UNKNOWN_TO_DATAHUB, platform_aspects
+from openlineage_bridge_datahub.platform_info import DESCRIBED, KNOWN_TO_DATAHUB, platform_aspects
+from openlineage_bridge_datahub.platforms import PLATFORMS
 
 ORDERS = "urn:li:dataset:(urn:li:dataPlatform:snowflake,a.p.orders,PROD)"
 STATS = "urn:li:dataset:(urn:li:dataPlatform:postgres,d.s.stats,PROD)"
@@ -152,7 +153,7 @@ def test_a_dataset_source_that_is_a_web_address_is_a_link(states, translator, ac
     assert "externalUrl" not in accepted(translator.dataset(other)).by_name()["datasetProperties"]
 
 
-@pytest.mark.parametrize("platform", UNKNOWN_TO_DATAHUB)
+@pytest.mark.parametrize("platform", [*DESCRIBED, "my-team", "lakefs"])
 def test_every_description_of_a_platform_is_valid(accepted, platform):
     """Each kind is one that DataHub knows."""
     assert len(accepted(platform_aspects(platform))) == 1
@@ -170,3 +171,11 @@ def test_a_platform_that_datahub_lacks_is_described(states, translator, accepted
         "datasetNameDelimiter": ".",
     } == duckdb.by_name("dataPlatform")["dataPlatformInfo"]
     assert {} == postgres.by_name("dataPlatform")
+
+
+def test_no_platform_of_datahubs_own_is_described():
+    """Its logo stays: neither what the server begins with nor what a connector brings along is written."""
+    with_connector = {name for name, platform in PLATFORMS.items() if platform.follows} - set(DESCRIBED)
+
+    assert not KNOWN_TO_DATAHUB & set(DESCRIBED)
+    assert [] == [each for name in KNOWN_TO_DATAHUB | with_connector for each in platform_aspects(name)]

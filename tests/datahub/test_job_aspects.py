@@ -87,6 +87,19 @@ def test_a_dataset_without_a_urn_is_left_out_of_the_edges(states, translator, ac
     assert list(translator.dataset(long.dataset)) == []
 
 
+def test_a_dataset_without_a_urn_is_named_on_the_job(states, translator, accepted, load, orders):
+    """Nothing is dropped in silence; what lives in memory only is no loss."""
+    long, memory = states.use("s3://b", "x" * 600), states.use("inmemory://", "tmp")
+
+    told = accepted(translator.job(states.job(load, [orders, long, memory], [orders])))
+    usual = accepted(translator.job(states.job(load, [orders, memory], [orders])))
+
+    assert told.by_name("dataJob")["dataJobInfo"]["customProperties"]["openlineage.withoutUrn"].startswith(
+        "s3://b xxx"
+    )
+    assert "openlineage.withoutUrn" not in usual.by_name("dataJob")["dataJobInfo"]["customProperties"]
+
+
 def test_a_job_without_lineage_says_nothing_about_it(states, translator, accepted, load):
     """An empty dataJobInputOutput would erase edges."""
     assert "dataJobInputOutput" not in accepted(translator.job(states.job(load))).by_name()
@@ -117,6 +130,21 @@ def test_a_flow_with_lineage_of_its_own_gets_a_job_below_it(states, translator, 
     assert {each.urn for each in without} == {flow_urn}
     assert {each.urn for each in with_lineage} == {flow_urn, f"urn:li:dataJob:({flow_urn},nightly)"}
     assert translator.job_urn(flow) == flow_urn
+
+
+def test_the_code_of_a_flow_stands_on_a_job_below_it(states, translator, accepted):
+    """DataHub shows code on jobs only: a flow that is itself a statement loses none of it."""
+    flow = states.identity("report", namespace="airflow", engine="airflow", sql={"query": "SELECT 1"})
+
+    found = {
+        each.urn: each.value
+        for each in accepted(translator.job(states.job(flow)))
+        if each.name == "dataTransformLogic"
+    }
+
+    statement = {"queryStatement": {"value": "SELECT 1", "language": "SQL"}}
+    job = "urn:li:dataJob:(urn:li:dataFlow:(airflow,report,prod),report)"
+    assert {job: {"transforms": [statement]}} == found
 
 
 def test_what_the_job_facets_say(states, translator, accepted):
@@ -211,3 +239,52 @@ def test_a_platform_instance_stands_on_flow_and_job(states, accepted, load):
     aspects = accepted(translator.job(states.job(load)))
 
     assert [expected] * 2 == [each.value for each in aspects if each.name == "dataPlatformInstance"]
+
+
+def test_the_domain_of_a_namespace_is_that_of_its_flows_and_jobs(states, accepted, load):
+    """By its id or its URN; where no rule says one, nothing is said of domains."""
+    for domain in ("finance", "urn:li:domain:finance"):
+        translator = DataHubTranslator.from_options({"namespaces": [{"match": "prefect", "domain": domain}]})
+
+        found = [each for each in accepted(translator.job(states.job(load))) if each.name == "domains"]
+
+        assert [PROD_FLOW, LOAD] == [each.urn for each in found]
+        assert [{"domains": ["urn:li:domain:finance"]}] * 2 == [each.value for each in found]
+    assert "domains" not in accepted(DataHubTranslator().job(states.job(load))).by_name()
+
+
+ENGINE = {"processing_engine": {"name": "spark", "version": "3.5.1"}}
+
+
+@pytest.mark.parametrize(
+    ("facets", "run", "flow", "job"),
+    [
+        ({}, ENGINE, ("3.5.1", "processing_engine"), ("3.5.1", "processing_engine")),
+        ({"version": "8c1f"}, ENGINE, ("3.5.1", "processing_engine"), ("8c1f", "git")),
+        ({"tag": "v2", "type": "svn"}, {}, None, ("v2", "svn")),
+        ({}, {"processing_engine": {"version": 3}}, None, None),
+    ],
+)
+def test_versions(states, translator, accepted, facets, run, flow, job):
+    """A job has the version of its code, else that of what runs it, which is the flow's."""
+    identity = states.identity("etl.load", parent="etl", **TASK, sourceCodeLocation={"type": "git", **facets})
+
+    aspects = accepted(translator.job(states.job(identity, **run)))
+    found = {
+        each.entity_type: (each.value["version"], each.value["versionType"])
+        for each in aspects
+        if each.name == "versionInfo"
+    }
+
+    assert {"dataFlow": flow, "dataJob": job} == {name: found.get(name) for name in ("dataFlow", "dataJob")}
+
+
+def test_a_flows_own_version_outranks_what_its_tasks_know(states, translator, accepted, load):
+    """Tasks know which engine runs the flow; the flow knows its code."""
+    flow = states.identity("etl", **FLOW, sourceCodeLocation={"type": "git", "version": "8c1f"})
+
+    def told(job):
+        aspects = accepted(translator.job(states.job(job, **ENGINE)))
+        return next((each.rank, each.value["version"]) for each in aspects if each.name == "versionInfo")
+
+    assert ((0, "3.5.1"), (1, "8c1f")) == (told(load), told(flow))

@@ -91,10 +91,10 @@ def real_events(shared_data):
     return [line for file in files for line in file.read_bytes().splitlines() if line.strip()]
 
 
-def held(bodies, step=500):
+def held(bodies, step=500, **options):
     """What DataHub should hold after these events, taken in batches of ``step``."""
     with Store(MEMORY) as store:
-        pipeline = Pipeline(store, DataHubTranslator())
+        pipeline = Pipeline(store, DataHubTranslator.from_options(options))
         for start in range(0, len(bodies), step):
             with store.transaction():
                 store.inbox.put(map(inspect, bodies[start : start + step]), receiver="test", now=0)
@@ -104,10 +104,18 @@ def held(bodies, step=500):
         return list(holdings(store.connection))
 
 
+AS_THE_ENDPOINT = {
+    "job_urns": "endpoint",
+    "namespaces": [{"match": "*", "platform_instance": "eu", "domain": "d"}],
+}
+EVERYTHING = {"datasets": {"siblings": True, "dropped": "remove"}}
+
+
 @pytest.mark.system
-def test_datahub_accepts_what_the_bridge_holds_after_all_of_them(real_events, oracle):
+@pytest.mark.parametrize("options", [{}, AS_THE_ENDPOINT, EVERYTHING])
+def test_datahub_accepts_what_the_bridge_holds_after_all_of_them(real_events, oracle, options):
     """Merged, derived and serialised: every aspect goes through DataHub's classes and rules."""
-    found = held(real_events)
+    found = held(real_events, **options)
     problems = [
         problem
         for each in found

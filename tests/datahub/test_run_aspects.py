@@ -140,3 +140,68 @@ def test_the_hundredth_run_changes_nothing_about_the_job(states, translator, loa
     second = states.job(load, [orders], [stats], nominalTime={"nominalStartTime": "2026-01-02T00:00:00Z"})
 
     assert list(translator.job(first)) == list(translator.job(second))
+
+
+PAGES = [
+    (
+        {"dagster_run": {"runUrl": "https://d/r"}, "dagster_step": {"stepUrl": "https://d/r?s"}},
+        "https://d/r?s",
+    ),
+    ({"airflow": {"taskInstance": {"log_url": "https://a/log", "try_number": 3}}}, "https://a/log"),
+    ({"spark_applicationDetails": {"uiWebUrl": "http://d:4040", "historyUrl": "https://h/1"}}, "https://h/1"),
+    ({"spark_applicationDetails": {"uiWebUrl": "http://d:4040", "historyUrl": None}}, "http://d:4040"),
+    ({"acme": {"runUrl": "https://acme/r"}}, "https://acme/r"),
+    ({"acme": {"runUrl": "ftp://acme/r"}, "airflow": {"taskInstance": "x"}}, None),
+]
+
+
+@pytest.mark.parametrize(("facets", "page"), PAGES)
+def test_a_run_links_to_its_page(states, translator, accepted, load, facets, page):
+    """Of all pages that the facets name the one nearest to the run."""
+    aspects = accepted(translator.run(states.run(load, RUN, facets=facets)))
+
+    assert page == aspects.by_name()["dataProcessInstanceProperties"].get("externalUrl")
+
+
+STATES = [
+    ({"prefect_taskRun": {"stateName": "Crashed"}, "prefect_flowRun": {"stateName": "Failed"}}, "Crashed"),
+    ({"airflow": {"taskInstance": {"state": "upstream_failed"}}}, "upstream_failed"),
+    ({"airflowState": {"dagRunState": "failed"}}, "failed"),
+    ({"prefect_taskRun": {"stateName": ""}}, "FAIL"),
+    ({}, "FAIL"),
+]
+
+
+@pytest.mark.parametrize(("facets", "native"), STATES)
+def test_how_a_run_ended_is_told_in_its_orchestrators_words(
+    states, translator, accepted, load, facets, native
+):
+    """A crash and a failure are both FAILURE, and still two things."""
+    run = states.run(load, RUN, facets=facets, ended=START_US, result="FAIL")
+
+    [event] = run_events(accepted(translator.run(run)))
+
+    assert {"type": "FAILURE", "nativeResultType": native} == event["result"]
+
+
+@pytest.mark.parametrize(("end", "result"), [("FAIL", "UP_FOR_RETRY"), ("COMPLETE", "SUCCESS")])
+def test_a_failure_that_is_tried_again_is_said_to_be(states, translator, accepted, load, end, result):
+    """Where the orchestrator says so; its word makes no failure of a success."""
+    facets = {"airflow": {"taskInstance": {"state": "up_for_retry", "try_number": 1}}}
+    run = states.run(load, RUN, facets=facets, ended=START_US, result=end)
+
+    [event] = run_events(accepted(translator.run(run)))
+
+    assert {"type": result, "nativeResultType": "up_for_retry"} == event["result"]
+
+
+def test_the_root_of_a_run_is_told(states, translator, accepted, load):
+    """The run directly above is its parent instance; the one at the top stands in its properties."""
+    root = {"run": {"runId": PARENT_RUN}, "job": {"namespace": "airflow", "name": "dag"}}
+    facets = {"parent": {"run": {"runId": RUN.replace("0d", "0e")}, "job": root["job"], "root": root}}
+
+    actual = accepted(translator.run(states.run(load, RUN, facets=facets))).by_name()
+
+    properties = actual["dataProcessInstanceProperties"]["customProperties"]
+    told = {key: value for key, value in properties.items() if key.startswith("root.")}
+    assert {"root.runId": PARENT_RUN, "root.namespace": "airflow", "root.name": "dag"} == told

@@ -15,6 +15,8 @@ from openlineage_bridge.events import DatasetKey, Facets, JobKey
 from openlineage_bridge.translation import DatasetState, JobIdentity, Translator, Use
 from openlineage_bridge_datahub import DataHubTranslator
 from openlineage_bridge_datahub.coverage import ROWS
+from openlineage_bridge_datahub.jobs import CONVENTIONS
+from openlineage_bridge_datahub.run_aspects import ATTEMPTS, LINKS, NATIVE_STATES
 
 RUN = "06d4248d-0000-4000-8000-000000000000"
 TASK = {"jobType": {"integration": "PREFECT", "jobType": "TASK", "processingType": "BATCH"}}
@@ -68,6 +70,12 @@ keys = st.sampled_from(
         "outputCondition",
         "partitions",
         "dimensions",
+        "root",
+        "version",
+        "taskInstance",
+        "state",
+        "stateName",
+        "log_url",
     ]
 )
 junk = st.recursive(
@@ -81,7 +89,10 @@ junk = st.recursive(
 )
 # A facet is an object: the bridge leaves out any other.
 any_facet = st.dictionaries(keys, junk, max_size=4)
-any_facets = st.dictionaries(st.sampled_from([row.facet for row in ROWS]), any_facet, max_size=5)
+OWN = {facet for facet, _ in (*ATTEMPTS, *LINKS, *NATIVE_STATES)}
+any_facets = st.dictionaries(
+    st.sampled_from(sorted(OWN | {row.facet for row in ROWS})), any_facet, max_size=5
+)
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
@@ -90,13 +101,14 @@ any_facets = st.dictionaries(st.sampled_from([row.facet for row in ROWS]), any_f
     about_run=any_facets,
     about_dataset=any_facets,
     result=st.sampled_from(["COMPLETE", "FAIL"]),
+    convention=st.sampled_from(CONVENTIONS),
 )
 def test_whatever_the_facets_datahub_accepts_the_aspects(
-    states, accepted, about_job, about_run, about_dataset, result
+    states, accepted, about_job, about_run, about_dataset, result, convention
 ):
     """Malformed facets cost themselves at most: the translator is total and what it says is valid."""
     said = {"siblings": True, "dropped": "remove"}
-    translator = DataHubTranslator.from_options({"datasets": said, "most_pairs": 1})
+    translator = DataHubTranslator.from_options({"datasets": said, "most_pairs": 1, "job_urns": convention})
     times = dict.fromkeys(about_dataset, START_US)
     dataset = DatasetState(DatasetKey("postgres://h", "d.s.t"), states.facets(**about_dataset), times)
     use = Use(dataset, states.facets(**about_run))

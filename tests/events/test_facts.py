@@ -196,6 +196,25 @@ def test_parent_jobs(world, facets, expected):
     assert ([] if expected is None else [expected]) == found
 
 
+@pytest.mark.parametrize(
+    ("facet", "expected"),
+    [
+        ({"name": " Spark ", "version": "3.5"}, [b'"spark"']),
+        ({"version": "3.5"}, []),
+        ({"name": ""}, []),
+        ({"name": 3}, []),
+        ({"_deleted": True}, []),
+    ],
+)
+def test_the_engine_of_a_job(world, facet, expected):
+    """Its name alone is a fact about the job: the version changes from run to run, and not every event has the facet."""
+    facts = said(world.run_event(run_facets={"processing_engine": facet}))
+
+    assert expected == [
+        fact.body for key, fact in facts.items() if (key.kind, key.facet) == (Kind.JOB, "@engine")
+    ]
+
+
 def test_a_declared_job_may_name_its_parent(world):
     """In a facet of its own, since only runs have a parent in the specification; the facet is no more than that."""
     parent = PARENT | {"root": PARENT}

@@ -23,7 +23,26 @@ TEXTS = [
     ("host=h password=x dbname=d", "host=h password=*** dbname=d"),
     ("psql --db-password hunter2 -d x", "psql --db-password *** -d x"),
     ("CREATE USER al IDENTIFIED BY 'x y'", "CREATE USER al IDENTIFIED BY '***'"),
+    ('CREATE USER al IDENTIFIED BY "x y" QUOTA 1M', 'CREATE USER al IDENTIFIED BY "***" QUOTA 1M'),
+    ("CREATE USER al IDENTIFIED BY tiger;", "CREATE USER al IDENTIFIED BY ***;"),
+    ("CREATE USER al IDENTIFIED BY PASSWORD '*94B'", "CREATE USER al IDENTIFIED BY PASSWORD '***'"),
+    (
+        "CREATE USER al IDENTIFIED WITH caching_sha2_password BY 'x'",
+        "CREATE USER al IDENTIFIED WITH caching_sha2_password BY '***'",
+    ),
     ("ALTER ROLE al PASSWORD 'x'", "ALTER ROLE al PASSWORD '***'"),
+    (
+        "COPY t FROM 's3://b' CREDENTIALS 'aws_access_key_id=k;aws_secret_access_key=x/y+z'",
+        "COPY t FROM 's3://b' CREDENTIALS '***'",
+    ),
+    (
+        "COPY t FROM 's3://b' WITH CREDENTIALS AS 'aws_secret_access_key=x;region=eu'",
+        "COPY t FROM 's3://b' WITH CREDENTIALS AS 'aws_secret_access_key=***;region=eu'",
+    ),
+    (
+        "COPY t FROM 's3://b' ACCESS_KEY_ID 'k' SECRET_ACCESS_KEY 'x'",
+        "COPY t FROM 's3://b' ACCESS_KEY_ID 'k' SECRET_ACCESS_KEY '***'",
+    ),
     (
         "CREATE SECRET (TYPE s3, SECRET 'abc', KEY_ID 'k')",
         "CREATE SECRET (TYPE s3, SECRET '***', KEY_ID 'k')",

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator
 from openlineage_bridge.events import Facets
 from openlineage_bridge.translation import Aspect, DatasetState, RunState, Use
 from openlineage_bridge_datahub.assertions import Checked, assertions, tests
+from openlineage_bridge_datahub.edges import DatasetsOfJob
 from openlineage_bridge_datahub.encoding import instance_run_urn
 from openlineage_bridge_datahub.facets import facet_of
-from openlineage_bridge_datahub.jobs import JobNaming
+from openlineage_bridge_datahub.jobs import NamedJob
 from openlineage_bridge_datahub.operations import TELLING, Occasion, lifecycle, operation, previous
 from openlineage_bridge_datahub.options import DatasetOptions
 from openlineage_bridge_datahub.profiles import WHOLE_TABLE, PathOf, profile
@@ -22,26 +23,26 @@ _TO_MS = 1000
 
 
 def run_activity(
-    run: RunState, jobs: JobNaming, datasets: DatasetNaming, options: DatasetOptions
+    run: RunState, named: NamedJob, touched: DatasetsOfJob, options: DatasetOptions
 ) -> Iterator[Aspect]:
-    """What a run did to its datasets, at the time of its end; nothing while it runs.
+    """What a run of the job that is called so did to its datasets, at the time of its end; nothing while it runs.
 
     Checks and measurements count whatever the result, for a check that fails ends its run; only a completed run wrote.
     """
     if not run.ended or run.result is None:
         return
-    named, wrote = jobs.named(run.job), run.result == "COMPLETE"
-    for each in _datasets((use for use in run.inputs if _is_measured(use)), datasets):
+    wrote = run.result == "COMPLETE"
+    for each in _datasets((use for use in run.inputs if _is_measured(use)), touched):
         checked = _checked(run, each, named.orchestrator)
         yield from _measured(each.urn, each.use, checked, options, wrote=False)
     properties = {"runId": run.run_id, "run": instance_run_urn(run.run_id), "job": named.urn}
-    for each in _datasets((use for use in run.outputs if wrote or _is_measured(use)), datasets):
+    for each in _datasets((use for use in run.outputs if wrote or _is_measured(use)), touched):
         if not _MEASUREMENTS.isdisjoint(each.use.raw):
             checked = _checked(run, each, named.orchestrator)
             yield from _measured(each.urn, each.use, checked, options, wrote=wrote)
         if wrote:
-            yield from _happened(each.urn, each.use, Occasion(run.ended, properties), datasets, options)
-    yield from _tested(run, datasets, named.orchestrator, options)
+            yield from _happened(each.urn, each.use, Occasion(run.ended, properties), touched.naming, options)
+    yield from _tested(run, touched, named.orchestrator, options)
 
 
 def dataset_activity(
@@ -72,9 +73,9 @@ class _Used:
         self.urn, self.named, self.use, self.state = urn, named, use.facets, use.dataset
 
 
-def _datasets(uses: Iterable[Use], datasets: DatasetNaming) -> Iterator[_Used]:
+def _datasets(uses: Iterable[Use], touched: DatasetsOfJob) -> Iterator[_Used]:
     for use in uses:
-        named = datasets.named(use.dataset.key.namespace, use.dataset.key.name, use.dataset.facets)
+        named = touched.named(use.dataset.key)
         if named.urn is not None:
             yield _Used(named.urn, named, use)
 
@@ -109,12 +110,12 @@ def _measured(
 
 
 def _tested(
-    run: RunState, datasets: DatasetNaming, orchestrator: str, options: DatasetOptions
+    run: RunState, touched: DatasetsOfJob, orchestrator: str, options: DatasetOptions
 ) -> Iterator[Aspect]:
     """The run's own tests, where it is clear which dataset they tested."""
     if not options.assertions or "test" not in run.facets.raw:
         return
-    only = {each.urn: each for each in _datasets((*run.inputs, *run.outputs), datasets)}
+    only = {each.urn: each for each in _datasets((*run.inputs, *run.outputs), touched)}
     if len(only) == 1:
         [each] = only.values()
         yield from tests(run.facets, _checked(run, each, orchestrator))

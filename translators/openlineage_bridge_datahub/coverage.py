@@ -39,9 +39,20 @@ _FLOW_AND_JOB = "custom properties of flow and job"
 
 ROWS = (
     # --- runs
-    Row("run", "parent", MAPPED, "parentInstance of the run; which flow and task the job is"),
+    Row(
+        "run",
+        "parent",
+        MAPPED,
+        "parentInstance of the run, its root in custom properties; which flow and task the job is",
+    ),
     Row("run", "nominalTime", MAPPED, "created and type of the run, custom properties", NOTHING, _RUN),
-    Row("run", "processing_engine", KEPT, "", f"orchestrator; {_FLOW_AND_JOB}"),
+    Row(
+        "run",
+        "processing_engine",
+        MAPPED,
+        "orchestrator; versionInfo of flow and job; custom properties",
+        f"orchestrator; {_FLOW_AND_JOB}",
+    ),
     Row("run", "errorMessage", MAPPED, "custom properties: message, language, stack trace", NOTHING, _RUN),
     Row("run", "externalQuery", KEPT, "", NOTHING, _RUN),
     Row("run", "extractionError", KEPT, "", NOTHING, _RUN),
@@ -70,7 +81,12 @@ ROWS = (
     ),
     Row("job", "sourceCode", MAPPED, "dataTransformLogic, where there is no sql"),
     Row(
-        "job", "sourceCodeLocation", MAPPED, "externalUrl, custom properties", NOTHING, "institutionalMemory"
+        "job",
+        "sourceCodeLocation",
+        MAPPED,
+        "externalUrl, versionInfo, custom properties",
+        NOTHING,
+        "institutionalMemory",
     ),
     Row("job", "documentation", MAPPED, "description of flow and job", "description of the job"),
     Row("job", "ownership", MAPPED, "ownership, added to what is there", "read, not written", "ownership"),

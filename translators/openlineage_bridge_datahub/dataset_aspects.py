@@ -76,8 +76,9 @@ def _values(
         if kind := words(facets, "datasetType", "datasetType"):
             yield "subTypes", {"typeNames": _subtypes(kind, words(facets, "datasetType", "subType"))}
     if curated:
-        yield "globalTags", global_tags(facet_of(facets, "tags"), said.term_keys)
-        yield "glossaryTerms", glossary_terms(facet_of(facets, "tags"), said.term_keys)
+        if tags := facet_of(facets, "tags"):
+            yield "globalTags", global_tags(tags, said.term_keys)
+            yield "glossaryTerms", glossary_terms(tags, said.term_keys)
         yield "ownership", ownership(facet_of(facets, "ownership"))
     if named.instance:
         yield "dataPlatformInstance", platform_instance(named.platform, named.instance)
@@ -98,8 +99,8 @@ def _schema(
         name=state.key.name,
         platform=named.platform,
         fold=named.fold_column,
-        tags=tags_by_field(stated, term_keys or ()),
-        terms=terms_by_field(stated, term_keys or ()),
+        tags=tags_by_field(stated, term_keys or ()) if stated else {},
+        terms=terms_by_field(stated, term_keys or ()) if stated else {},
     )
 
 

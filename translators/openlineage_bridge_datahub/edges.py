@@ -8,11 +8,12 @@ from typing import Any
 import attrs
 
 from openlineage_bridge.events import DatasetKey
-from openlineage_bridge.lineage import ColumnEdge, Influence, Lineage
+from openlineage_bridge.lineage import Column, ColumnEdge, Influence, Lineage
 from openlineage_bridge.translation import DatasetState, Use
 from openlineage_bridge_datahub.encoding import field_urn
 from openlineage_bridge_datahub.facets import facet_of, text_of
 from openlineage_bridge_datahub.names import Fold
+from openlineage_bridge_datahub.platforms import EPHEMERAL
 from openlineage_bridge_datahub.schema import paths_by_name
 from openlineage_bridge_datahub.urns import DatasetNaming, NamedDataset
 
@@ -40,7 +41,7 @@ class Columns:
         """The column's URN."""
         if self.dataset is None or not field:
             return None
-        path = self.nested[field] if field in self.nested else self.fold(field)
+        path = self.nested.get(field) or self.fold(field)
         # The short way for plain words, nearly all of them: this runs for every edge between columns.
         return f"{self._prefix}{path})" if path.isidentifier() else field_urn(self.dataset, path)
 
@@ -72,14 +73,21 @@ class DatasetsOfJob:
         """The URNs of these datasets, sorted; one without a URN is left out."""
         return sorted({urn for key in keys if (urn := self.named(key).urn)})
 
-    def columns(self, key: DatasetKey) -> Columns:
-        """The dataset's columns, in the spelling of its schema."""
-        found = self._columns.get(key)
-        if found is None:
-            named = self.named(key)
-            nested = _nested_paths(self.states.get(key), named)
-            found = self._columns[key] = Columns(named.urn, named.fold_column, nested)
-        return found
+    def unnamed(self, keys: Iterable[DatasetKey]) -> list[DatasetKey]:
+        """Those that have no acceptable URN, sorted; what lives in memory only is none of them."""
+        found = ((key, self.named(key)) for key in keys)
+        return sorted({key for key, named in found if named.urn is None and named.platform not in EPHEMERAL})
+
+    def column(self, column: Column) -> str | None:
+        """The column's URN, in the spelling of its dataset's schema; None where it has none."""
+        columns = self._columns.get(column.dataset)
+        if columns is None:
+            columns = self._columns[column.dataset] = self._columns_of(column.dataset)
+        return columns.urn(column.field)
+
+    def _columns_of(self, key: DatasetKey) -> Columns:
+        named = self.named(key)
+        return Columns(named.urn, named.fold_column, _nested_paths(self.states.get(key), named))
 
 
 def datasets_of(naming: DatasetNaming, *uses: Iterable[Use]) -> DatasetsOfJob:
@@ -104,9 +112,12 @@ def dataset_edges(
         urns: The datasets.
         properties: What else is to be said of an edge, by URN.
     """
-    said = properties or {}
+    if not properties:
+        return [{"destinationUrn": urn} for urn in urns]
     return [
-        {"destinationUrn": urn, "properties": dict(said[urn])} if said.get(urn) else {"destinationUrn": urn}
+        {"destinationUrn": urn, "properties": dict(properties[urn])}
+        if properties.get(urn)
+        else {"destinationUrn": urn}
         for urn in urns
     ]
 
@@ -210,14 +221,15 @@ def fine_grained(
         query: URN of the query that did it.
     """
     found: dict[tuple[str, str, str | None], dict[str, Any]] = {}
-    columns = datasets.columns
     for edge in edges:
-        downstream = columns(edge.output.dataset).urn(edge.output.field)
-        if downstream is None or (edge.indirect and not indirect):
+        if edge.indirect and not indirect:
             continue
-        upstreams = [urn for each in edge.inputs if (urn := columns(each.dataset).urn(each.field))]
-        alone = not edge.indirect or len(upstreams) < 2
-        for group in [[urn] for urn in upstreams] if alone else [sorted(set(upstreams))]:
+        downstream = datasets.column(edge.output)
+        upstreams = [urn for each in edge.inputs if (urn := datasets.column(each))]
+        if downstream is None or not upstreams:
+            continue
+        together = edge.indirect and len(upstreams) > 1
+        for group in [sorted(set(upstreams))] if together else [[urn] for urn in upstreams]:
             record: dict[str, Any] = {
                 "upstreamType": "FIELD_SET",
                 "upstreams": group,

@@ -18,6 +18,7 @@ _WITHOUT_ONE_BYTE = dict.fromkeys(map(ord, string.ascii_letters + string.digits 
 
 _DIGEST_LENGTH = 12
 _FLOW_BUDGET = 300
+_CLUSTER_BUDGET = 100
 
 
 def encode(text: str) -> str:
@@ -33,8 +34,12 @@ def encoded_length(text: str) -> int:
 
 def is_too_long(urn: str) -> bool:
     """Whether GMS refuses this URN for its length."""
-    # A character takes at most nine: short URNs, nearly all of them, need no counting.
-    return len(urn) * 9 > MAX_ENCODED and encoded_length(urn) > MAX_ENCODED
+    return _exceeds(urn, MAX_ENCODED)
+
+
+def _exceeds(text: str, budget: int) -> bool:
+    """Whether the encoded text is longer; a character takes at most nine, one of ASCII three: most need no counting."""
+    return len(text) * (3 if text.isascii() else 9) > budget and encoded_length(text) > budget
 
 
 def shortened(text: str, budget: int) -> str:
@@ -42,7 +47,7 @@ def shortened(text: str, budget: int) -> str:
 
     The same text always gives the same result, so a job keeps its name from run to run.
     """
-    if encoded_length(text) <= budget:
+    if not _exceeds(text, budget):
         return text
     digest = hashlib.sha256(text.encode(errors="replace")).hexdigest()[:_DIGEST_LENGTH]
     left, head = budget - _DIGEST_LENGTH - 1, ""
@@ -74,9 +79,15 @@ def field_urn(dataset: str, path: str) -> str:
     return f"urn:li:schemaField:({dataset},{encode(path)})"
 
 
+def domain_urn(domain: str) -> str:
+    """``urn:li:domain:…`` of a domain's id; a URN is taken as it is."""
+    return domain if domain.startswith("urn:li:domain:") else f"urn:li:domain:{encode(domain)}"
+
+
 def flow_urn(orchestrator: str, flow_id: str, cluster: str) -> str:
-    """``urn:li:dataFlow:(…)``; a flow id so long that its jobs would be refused is shortened."""
-    return f"urn:li:dataFlow:({orchestrator},{encode(shortened(flow_id, _FLOW_BUDGET))},{encode(cluster)})"
+    """``urn:li:dataFlow:(…)``; a flow id or cluster so long that its jobs would be refused is shortened."""
+    flow, place = _encoded_within(flow_id, _FLOW_BUDGET), _encoded_within(cluster, _CLUSTER_BUDGET)
+    return f"urn:li:dataFlow:({orchestrator},{flow},{place})"
 
 
 def job_urn(flow: str, job_id: str) -> str:
@@ -87,8 +98,7 @@ def job_urn(flow: str, job_id: str) -> str:
 
 def _encoded_within(text: str, budget: int) -> str:
     """The encoded ``text`` within ``budget``; encoding makes ``(`` five characters long after Java's own encoding."""
-    encoded = encode(text)
-    return encoded if encoded_length(encoded) <= budget else shortened(encoded, budget)
+    return shortened(encode(text), budget)
 
 
 def instance_run_urn(run_id: str) -> str:

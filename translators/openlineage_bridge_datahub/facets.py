@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal
+from functools import lru_cache
+from typing import Any
 
 from openlineage_bridge.events import Facets, encode
 from openlineage_bridge_datahub import coverage
@@ -41,6 +42,8 @@ _ALSO_KEPT: frozenset[Key] = frozenset(
         ("dataset", "version"),
     }
 )
+# Kept besides, and the same in all runs of an installation: what becomes of them is remembered.
+_THE_SAME: frozenset[Key] = frozenset({("run", "processing_engine")})
 # Facets of a use that real producers send among those of a dataset; a DatasetEvent's are told at their moment.
 _MOMENTARY: frozenset[Key] = frozenset({("dataset", "dataQualityAssertions")})
 
@@ -48,15 +51,24 @@ _MOMENTARY: frozenset[Key] = frozenset({("dataset", "dataQualityAssertions")})
 def custom_properties(kind: Kind, facets: Facets) -> dict[str, str]:
     """The facets that nothing else carries, as ``facet.field`` → text, sorted."""
     properties: dict[str, str] = {}
-    for name in sorted(facets):
+    for name in sorted(facets.raw):
         key = (kind, name)
-        if key in _ALSO_KEPT or (key not in MAPPED and key not in _MOMENTARY):
+        if key in _THE_SAME:
+            properties.update(_remembered(name, facets.raw[name]))
+        elif key in _ALSO_KEPT or (key not in MAPPED and key not in _MOMENTARY):
             properties.update(flattened(name, facets[name]) if _fits(facets, name) else _cut(name, facets))
     return properties
 
 
-def use_properties(kind: Literal["input", "output"], dataset: str, facets: Facets) -> dict[str, str]:
-    """What a run did to one dataset, as ``output.<dataset>.<facet>`` → JSON text."""
+@lru_cache(maxsize=256)
+def _remembered(name: str, raw: bytes) -> tuple[tuple[str, str], ...]:
+    """The properties of a facet that is there to the byte in run after run."""
+    facets = Facets({name: raw})
+    return tuple(flattened(name, facets[name]) if _fits(facets, name) else _cut(name, facets))
+
+
+def use_properties(kind: str, dataset: str, facets: Facets) -> dict[str, str]:
+    """What a run did to one dataset, its ``input`` or ``output``, as ``output.<dataset>.<facet>`` → JSON text."""
     return {
         f"{kind}.{dataset}.{name}": text_of(_without_header(facets[name]))
         for name in sorted(facets)

@@ -22,7 +22,7 @@ from openlineage_bridge_datahub.edges import (
 )
 from openlineage_bridge_datahub.encoding import platform_instance_urn, platform_urn
 from openlineage_bridge_datahub.facets import custom_properties, facet_of, objects, text_of, words
-from openlineage_bridge_datahub.jobs import JobNaming, NamedJob, job_type
+from openlineage_bridge_datahub.jobs import JobNaming, NamedJob
 from openlineage_bridge_datahub.options import Options
 from openlineage_bridge_datahub.platform_info import platform_aspects
 from openlineage_bridge_datahub.queries import MAX_CODE, query_aspects, query_urn
@@ -30,9 +30,6 @@ from openlineage_bridge_datahub.urns import DatasetNaming
 
 # A task also describes its flow; what the flow says about itself counts more.
 FROM_TASK, FROM_FLOW = 0, 1
-
-SUBTYPES = {"SQL_JOB": "SQL Job", "RDD_JOB": "RDD Job", "DAG": "DAG", "SQL": "SQL"}
-"""``jobType.jobType`` → subtype where it is not just the capitalised word."""
 
 _LOCATION_FIELDS = ("type", "repoUrl", "path", "version", "branch", "tag", "pullRequestNumber")
 _URL = re.compile(r"https?://\S+")
@@ -44,14 +41,6 @@ _URL = re.compile(r"https?://\S+")
 def platform_instance(platform: str, instance: str) -> dict[str, Any]:
     """``dataPlatformInstance``."""
     return {"platform": platform_urn(platform), "instance": platform_instance_urn(platform, instance)}
-
-
-def subtype(job: JobIdentity) -> str | None:
-    """What kind of job it says it is, as a word to show."""
-    stated = job_type(job).get("jobType")
-    if not isinstance(stated, str) or not stated.strip():
-        return None
-    return SUBTYPES.get(stated.upper(), stated.strip().replace("_", " ").capitalize())
 
 
 def job_properties(job: JobIdentity) -> dict[str, str]:
@@ -110,10 +99,13 @@ def job_aspects(
     upstream = _upstream_jobs(state, named, jobs)
     lineage = _input_output(state, upstream, _Told(touched, ends, query), options)
     yield from platform_aspects(named.orchestrator)
-    yield from _flow(state.job, named)
-    if named.is_flow and lineage is None:
+    yield from _flow(state, named)
+    logic = transform_logic(state.job.facets)
+    if named.is_flow and lineage is None and logic is None:
         return
-    yield from _job(state.job, named, ends.skipped)
+    yield from _job(state, named, _left_out(state, touched, ends))
+    if logic:
+        yield Aspect(named.lineage_urn, "dataJob", "dataTransformLogic", logic)
     if lineage is not None:
         yield Aspect(named.lineage_urn, "dataJob", "dataJobInputOutput", lineage)
     if query:
@@ -121,41 +113,68 @@ def job_aspects(
         yield from query_aspects(query, named.lineage_urn, statement, subjects, platforms)
 
 
-def _flow(job: JobIdentity, named: NamedJob) -> Iterator[Aspect]:
+def _flow(state: JobState, named: NamedJob) -> Iterator[Aspect]:
     flow, urn = "dataFlow", named.flow_urn
-    yield Aspect(urn, flow, "status", {"removed": False})
-    if named.instance:
-        yield Aspect(urn, flow, "dataPlatformInstance", platform_instance(named.orchestrator, named.instance))
+    rank = FROM_FLOW if named.is_flow else FROM_TASK
+    info = _info(state.job, named.place.flow) if named.is_flow else {"name": named.place.flow}
+    yield Aspect(urn, flow, "dataFlowInfo", info, rank=rank)
+    yield from _placed(flow, urn, named)
+    code = _code_version(state.job.facets) if named.is_flow else None
+    if version := code or _engine_version(state.run_facets):
+        yield Aspect(urn, flow, "versionInfo", version, rank=rank)
     if named.is_flow:
-        yield Aspect(urn, flow, "dataFlowInfo", _info(job, named.place.flow), rank=FROM_FLOW)
-        yield from _described(job, flow, urn)
-    else:
-        yield Aspect(urn, flow, "dataFlowInfo", {"name": named.place.flow}, rank=FROM_TASK)
+        yield from _described(state.job, flow, urn, named)
 
 
-def _job(job: JobIdentity, named: NamedJob, skipped: str) -> Iterator[Aspect]:
-    entity, urn = "dataJob", named.lineage_urn
+def _job(state: JobState, named: NamedJob, left_out: Mapping[str, str]) -> Iterator[Aspect]:
+    job, entity, urn = state.job, "dataJob", named.lineage_urn
     info = {**_info(job, named.place.task_for_lineage), "type": {"string": "COMMAND"}}
-    if skipped:
-        info["customProperties"] = {**info["customProperties"], "openlineage.lineage": skipped}
+    info["customProperties"].update(left_out)
     yield Aspect(urn, entity, "dataJobInfo", info)
+    yield from _placed(entity, urn, named)
+    if version := _code_version(job.facets) or _engine_version(state.run_facets):
+        yield Aspect(urn, entity, "versionInfo", version)
+    yield from _described(job, entity, urn, named)
+
+
+def _placed(entity: str, urn: str, named: NamedJob) -> Iterator[Aspect]:
     yield Aspect(urn, entity, "status", {"removed": False})
     if named.instance:
-        yield Aspect(
-            urn, entity, "dataPlatformInstance", platform_instance(named.orchestrator, named.instance)
-        )
-    if logic := transform_logic(job.facets):
-        yield Aspect(urn, entity, "dataTransformLogic", logic)
-    yield from _described(job, entity, urn)
+        instance = platform_instance(named.orchestrator, named.instance)
+        yield Aspect(urn, entity, "dataPlatformInstance", instance)
+    if named.domain:
+        yield Aspect(urn, entity, "domains", {"domains": [named.domain]})
 
 
-def _described(job: JobIdentity, entity: str, urn: str) -> Iterator[Aspect]:
-    if kind := subtype(job):
-        yield Aspect(urn, entity, "subTypes", {"typeNames": [kind]})
+def _code_version(facets: Facets) -> dict[str, Any] | None:
+    """``versionInfo`` of the code: a commit, else a tag (SourceCodeLocationJobFacet 1-0-1)."""
+    stated = words(facets, "sourceCodeLocation", "version") or words(facets, "sourceCodeLocation", "tag")
+    if not stated:
+        return None
+    return {"version": stated, "versionType": words(facets, "sourceCodeLocation", "type") or "git"}
+
+
+def _engine_version(run_facets: Facets) -> dict[str, Any] | None:
+    """``versionInfo`` of what runs the job, where the code's own is not known (ProcessingEngineRunFacet 1-1-1)."""
+    stated = words(run_facets, "processing_engine", "version")
+    return {"version": stated, "versionType": "processing_engine"} if stated else None
+
+
+def _described(job: JobIdentity, entity: str, urn: str, named: NamedJob) -> Iterator[Aspect]:
+    if named.subtype:
+        yield Aspect(urn, entity, "subTypes", {"typeNames": [named.subtype]})
     if owners := ownership(facet_of(job.facets, "ownership")):
         yield Aspect(urn, entity, "ownership", owners)
     if tags := global_tags(facet_of(job.facets, "tags")):
         yield Aspect(urn, entity, "globalTags", tags)
+
+
+def _left_out(state: JobState, touched: DatasetsOfJob, ends: Endpoints) -> dict[str, str]:
+    """What of the job's lineage DataHub does not show, and why: nothing is dropped in silence."""
+    told = {"openlineage.lineage": ends.skipped} if ends.skipped else {}
+    if unnamed := touched.unnamed((*state.lineage.inputs, *state.lineage.outputs)):
+        told["openlineage.withoutUrn"] = text_of(", ".join(" ".join(each) for each in unnamed))
+    return told
 
 
 # --- lineage --------------------------------------------------------------------------------------------------------

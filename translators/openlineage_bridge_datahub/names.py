@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from openlineage_bridge_datahub.locations import Location, database_in_path, is_azure_storage
+from openlineage_bridge_datahub.locations import Location, aws_place, database_in_path, is_azure_storage
 from openlineage_bridge_datahub.path_specs import table_folder
 
 if TYPE_CHECKING:
@@ -94,6 +94,8 @@ def _splitter(quotes: str) -> re.Pattern[str]:
 
 
 def _split(name: str, quotes: str) -> list[str]:
+    if not any(quote in name for quote in quotes):  # nearly every name
+        return name.split(".")
     parts = [""]
     for piece in _splitter(quotes).findall(name):
         if piece == ".":
@@ -108,6 +110,9 @@ def _parts(name: str, platform: Platform, steps: Steps) -> list[str]:
     bare = [_unquoted(part, platform.quotes) for part in parts]
     if bare != parts:
         steps.append("Quotes around an identifier are dropped.")
+    if platform.default_schema and len(bare) == platform.parts and not bare[-2]:
+        steps.append(f"`database..table` is in the schema {platform.default_schema!r}.")
+        bare[-2] = platform.default_schema
     known = [part for part in bare if part not in ("", "None")]
     if known != bare and known:
         steps.append("Empty parts and a literal `None` are dropped.")
@@ -127,6 +132,7 @@ def _with_database(parts: list[str], location: Location, platform: Platform, ste
     wanted = platform.parts + (platform.drops_database and keeps_all)
     # What a namespace calls its database is the part that such a connector leaves out.
     database = location.rule.database or (database_in_path(location) if keeps_all else None)
+    database = database or platform.default_database
     if len(parts) != wanted - 1 or not database or _lost_its_schema(location.name):
         return parts
     steps.append(f"The name has one part fewer than the connector writes: database {database!r} is added.")
@@ -174,6 +180,38 @@ def file_path(location: Location, _: Platform, steps: Steps) -> str:
         return location.name
     name = _joined(location.authority, location.path, location.name)
     return _table_folder(re.sub("/+", "/", name if location.authority else f"/{name}"), location, steps)
+
+
+def url_path(location: Location, _: Platform, steps: Steps) -> str:
+    """``host/path``: what no connector names keeps its host, or two servers would share a dataset."""
+    is_bucket = location.platform == "oci"  # `bucket@namespace`; elsewhere it is who logs in
+    host = location.authority if is_bucket else location.authority.rpartition("@")[2]
+    steps.append("Host or bucket stays in front of the path.")
+    return _table_folder(_joined(host, location.path, location.name), location, steps)
+
+
+def unknown(location: Location, platform: Platform, steps: Steps) -> str:
+    """The name as sent; that of a path with what it is the path on."""
+    if location.name.startswith("/") and location.authority:
+        return url_path(location, platform, steps)
+    return as_sent(location, platform, steps)
+
+
+def onelake(location: Location, _: Platform, steps: Steps) -> str:
+    """``workspace.item.schema.table`` of a table in Fabric's OneLake, in ids; any other path as it is."""
+    workspace = location.authority.partition("@")[0] if "@" in location.authority else ""
+    path = _joined(workspace, location.path, location.name)
+    found = _ONELAKE_TABLE.fullmatch(path)
+    if found is None:
+        steps.append("The connector names tables by the ids of workspace and item; this path stays as it is.")
+        return _table_folder(path, location, steps)
+    return ".".join((found["workspace"], found["item"], found["schema"] or "dbo", found["table"]))
+
+
+_GUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_ONELAKE_TABLE = re.compile(
+    rf"(?P<workspace>{_GUID})/(?P<item>{_GUID})/Tables/(?:(?P<schema>[^/]+)/)?(?P<table>[^/]+)"
+)
 
 
 def rooted_path(location: Location, _: Platform, steps: Steps) -> str:
@@ -235,17 +273,23 @@ def collection(location: Location, _: Platform, steps: Steps) -> str:
     return f"{database}.{name}"
 
 
-_REGION = re.compile(r"(?:^|[./])([a-z]{2}(?:-[a-z]+)+-\d)(?:[./:]|$)")
-
-
 def in_region(location: Location, _: Platform, steps: Steps) -> str:
-    """``region.name`` (Kinesis, DynamoDB); the region from the rule, else from the endpoint."""
-    found = _REGION.search(location.authority)
-    region, name = location.rule.location or (found[1] if found else None), location.name.strip()
+    """``region.name`` (Kinesis); the region from the rule, else from the endpoint or the ARN."""
+    region, name = location.rule.location or aws_place(location)[0], location.name.strip()
+    name = re.sub("^(?:stream|table)/", "", name)
     if region is None:
         steps.append("The connector writes the region: set `location` in the namespace's rule.")
         return name
     return prefixed(region, name)
+
+
+def dynamodb(location: Location, platform: Platform, steps: Steps) -> str:
+    """``account.region.table``: the account is the connector's instance where none is configured."""
+    name, account = in_region(location, platform, steps), aws_place(location)[1]
+    if account is None or location.rule.platform_instance:
+        return name
+    steps.append("Without a configured instance the connector takes the account for it.")
+    return f"{account}.{name}"
 
 
 _BACKING_INDEX = re.compile(r"\.ds-(?P<stream>.+)-\d{4}\.\d{2}\.\d{2}-\d{6}")
@@ -271,9 +315,12 @@ _SNAPSHOT = re.compile(r"^(.+)@(-?\d{1,13})(-(-?\d{1,13})?)?$")
 def bigquery(location: Location, platform: Platform, steps: Steps) -> str:
     """``project.dataset.table`` without shard, wildcard, partition and time decorator."""
     parts = _split(location.name.strip(), platform.quotes)
-    # A domain-scoped project (`example.com:p`) contains dots itself.
+    # A domain-scoped project (`example.com:p`) contains dots itself; `p:ds.t` is how legacy SQL writes a plain one.
     pieces = location.name.replace("`", "").strip()
-    if ":" in pieces:
+    project, colon, rest = pieces.partition(":")
+    if colon and "." not in project:
+        parts = [project, *rest.split(".", 1)]
+    elif colon:
         parts = pieces.rsplit(".", 2)
     else:
         parts = [*parts[:2], ".".join(parts[2:])] if len(parts) > 3 else parts

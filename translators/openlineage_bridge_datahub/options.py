@@ -8,9 +8,17 @@ from typing import Any
 import attrs
 
 from openlineage_bridge.errors import ConfigError
+from openlineage_bridge.outgoing import KEYS as CONNECTION
+from openlineage_bridge_datahub.jobs import CONVENTIONS
 from openlineage_bridge_datahub.rules import NamespaceRule, fabric, fitted, namespace_rules, texts
 
-SINK_KEYS = frozenset({"sink", "server", "token", "timeout", "batch_size", "path", "pipeline_name"})
+SINK_KEYS = frozenset(
+    {
+        *("sink", "server", "token", "batch_size", "pipeline_name", "gzip", *CONNECTION),
+        *("path", "most_bytes"),
+        *("bootstrap", "schema_registry_url", "schema_registry_auth", "producer_config", "topic"),
+    }
+)
 """Keys of the same section that belong to the sinks."""
 
 POLICIES = ("missing", "always", "never")
@@ -22,10 +30,10 @@ CURATED = ("add", *POLICIES)
 DROPPED = ("keep", "remove")
 
 
-def _one_of(*words: str) -> Any:
+def _one_of(*words: str, section: str = "datasets.") -> Any:
     def check(_: Any, attribute: attrs.Attribute[Any], value: Any) -> None:
         if value not in words:
-            raise ConfigError(f"datasets.{attribute.name}: use one of {', '.join(words)}, not {value!r}")
+            raise ConfigError(f"{section}{attribute.name}: use one of {', '.join(words)}, not {value!r}")
 
     return check
 
@@ -55,6 +63,8 @@ class DatasetOptions:
         containers: Containers of the ``hierarchy`` and ``catalog`` facets, and browse paths; the same words.
         tags_and_owners: Stated tags, glossary terms and owners: ``add``, or one of the same words. Those of jobs are
             added, too, or with ``always`` replace what is there.
+        job_edges: ``always``, or ``add``: what a job reads and writes is added to edges that others gave the same job, and never
+            taken back.
         lineage: ``upstreamLineage``, for lineage that no job stated: ``add``, or one of the same words.
         operations: Whether what runs wrote is told as ``operation``: a dataset's "last updated".
         profiles: Whether ``dataQualityMetrics`` become ``datasetProfile``.
@@ -68,6 +78,7 @@ class DatasetOptions:
     properties: str = attrs.field(default="missing", validator=_one_of(*POLICIES))
     containers: str = attrs.field(default="missing", validator=_one_of(*POLICIES))
     tags_and_owners: str = attrs.field(default="add", converter=_curated, validator=_one_of(*CURATED))
+    job_edges: str = attrs.field(default="always", validator=_one_of("always", "add"))
     lineage: str = attrs.field(default="add", validator=_one_of(*CURATED))
     operations: bool = attrs.field(default=True, validator=_yes_or_no)
     profiles: bool = attrs.field(default=True, validator=_yes_or_no)
@@ -91,6 +102,8 @@ class Options:
         env: Environment of all URNs where no rule says another.
         namespaces: Rules for namespaces of datasets and of jobs; the first that matches holds.
         datasets: What is said about datasets.
+        job_urns: ``plugins``: flows and jobs are called as DataHub's plugins for their orchestrators call them;
+            ``endpoint``: as DataHub's own OpenLineage endpoint does, for estates that it filled.
         indirect_columns: Whether columns that only decide (filter, join, group by) count as column lineage.
         queries: Whether the SQL of a job becomes a Query of the datasets that it touches.
         most_pairs: Most pairs of input and output that a job states by naming only its inputs and outputs; above it
@@ -100,6 +113,7 @@ class Options:
     env: str = attrs.field(default="PROD", converter=fabric)
     namespaces: tuple[NamespaceRule, ...] = attrs.field(default=(), converter=namespace_rules)
     datasets: DatasetOptions = attrs.field(factory=DatasetOptions, converter=_datasets)
+    job_urns: str = attrs.field(default="plugins", validator=_one_of(*CONVENTIONS, section=""))
     indirect_columns: bool = attrs.field(default=True, validator=_yes_or_no)
     queries: bool = attrs.field(default=True, validator=_yes_or_no)
     most_pairs: int = attrs.field(default=10_000, validator=_count)

@@ -21,6 +21,8 @@ class Platform:
         fold: What it does with the case of a part.
         fold_columns: What it does with the case of a column.
         upper_database: It writes the database in upper case.
+        default_schema: The schema that `database..table` leaves out.
+        default_database: What it writes where the name has no database and nobody says one.
         quotes: Characters that producers put around identifiers and the connector does not write.
         has_instance: It writes a configured platform instance into the name.
         is_path: Its datasets are files: a TABLE symlink to a catalog names them better.
@@ -33,6 +35,8 @@ class Platform:
     fold: names.Fold = names.keep
     fold_columns: names.Fold = names.keep
     upper_database: bool = False
+    default_schema: str | None = None
+    default_database: str | None = None
     quotes: str = '"`'
     has_instance: bool = True
     is_path: bool = False
@@ -47,13 +51,15 @@ PLATFORMS: dict[str, Platform] = {
     "snowflake": Platform(
         "snowflake/snowflake_utils.py", parts=3, fold=names.lower, fold_columns=names.lower
     ),
-    "mssql": Platform("sql/mssql/source.py", parts=3, quotes='"`[]'),
+    "mssql": Platform("sql/mssql/source.py", parts=3, quotes='"`[]', default_schema="dbo"),
     "vertica": Platform("sql/vertica.py", parts=3),
     "db2": Platform("sql/db2.py", parts=3, upper_database=True),
     "duckdb": Platform("sql/sql_common.py", parts=3),
     "trino": Platform("sql/trino.py", parts=3),
     "presto": Platform("sql/presto.py", parts=3),
     "databricks": Platform("unity/source.py", parts=3),
+    "starrocks": Platform("sql/starrocks.py", parts=3, default_database="default_catalog"),
+    "informix": Platform("informix/mapping.py", parts=3),
     # --- databases: database.table, or what the connector leaves of more
     "mysql": Platform("sql/mysql.py", parts=2),
     "mariadb": Platform("sql/mariadb.py", parts=2),
@@ -62,6 +68,9 @@ PLATFORMS: dict[str, Platform] = {
     "clickhouse": Platform("sql/clickhouse.py", parts=2),
     "cassandra": Platform("cassandra/cassandra.py", parts=2),
     "sqlite": Platform("sql/sql_common.py", parts=2),
+    "doris": Platform("sql/doris/doris_source.py", parts=2),
+    "hana": Platform("sql/hana/hana.py", parts=2, drops_database=True, fold=names.upper_to_lower),
+    "druid": Platform("sql/druid.py", parts=1, drops_database=True),
     "athena": Platform("sql/athena.py", parts=2, drops_database=True),
     "oracle": Platform(
         "sql/oracle.py",
@@ -90,13 +99,15 @@ PLATFORMS: dict[str, Platform] = {
     "hdfs": Platform("sql/hive/storage_lineage.py", names.hdfs_path, is_path=True),
     "dbfs": Platform("sql/hive/storage_lineage.py", names.rooted_path, is_path=True),
     "file": Platform("sql/hive/storage_lineage.py", names.file_path, is_path=True),
+    "fabric-onelake": Platform("fabric/common/urn_generator.py", names.onelake, is_path=True),
     # --- messages and documents
     "kafka": Platform("kafka/kafka.py", names.as_sent),
     "pulsar": Platform("pulsar.py", names.pulsar),
     "elasticsearch": Platform("elastic_search.py", names.elasticsearch),
     "mongodb": Platform("mongodb.py", names.collection, parts=2),
     "kinesis": Platform("kinesis/kinesis_firehose.py", names.in_region),
-    "dynamodb": Platform("dynamodb/dynamodb.py", names.in_region),
+    "dynamodb": Platform("dynamodb/dynamodb.py", names.dynamodb),
+    "salesforce": Platform("salesforce.py", names.as_sent),
     # --- orchestrators' own: acryl-datahub-dagster-plugin's client/dagster_generator.py, not a source
     "dagster": Platform("", names.asset_key, has_instance=False),
     # --- in the OpenLineage naming specification, or sent by its producers, but without a DataHub connector
@@ -111,9 +122,17 @@ PLATFORMS: dict[str, Platform] = {
     "mssharepoint": Platform("", names.as_sent),
     "oceanbase": Platform("", names.as_sent),
     "spark": Platform("", names.as_sent),
+    # --- files and objects of those
+    "http": Platform("", names.url_path, is_path=True),
+    "ftp": Platform("", names.url_path, is_path=True),
+    "sftp": Platform("", names.url_path, is_path=True),
+    "cos": Platform("", names.url_path, is_path=True),
+    "obs": Platform("", names.url_path, is_path=True),
+    "oci": Platform("", names.url_path, is_path=True),
+    "oss": Platform("", names.url_path, is_path=True),
 }
 
-UNKNOWN = Platform("", names.as_sent)
+UNKNOWN = Platform("", names.unknown)
 """A platform without a row: its name is what the producer sent."""
 
 CATALOGS = ("glue", "databricks", "iceberg", "hive")

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import attrs
 
 from openlineage_bridge.errors import ConfigError
+from openlineage_bridge_datahub.encoding import domain_urn
 
 # DataHub's FabricType: anything else in the third part of a URN, or in `env`, is refused.
 FABRICS = frozenset(
@@ -62,6 +63,7 @@ class NamespaceRule:
         symlink_platform: Platform of a TABLE symlink whose namespace names none.
         orchestrator: For a namespace of jobs: DataHub platform of its flows.
         cluster: For a namespace of jobs: third part of the flow URN.
+        domain: For a namespace of jobs: id or URN of the domain that its flows and jobs belong to.
     """
 
     match: str
@@ -83,6 +85,7 @@ class NamespaceRule:
     symlink_platform: str | None = None
     orchestrator: str | None = None
     cluster: str | None = None
+    domain: str | None = attrs.field(default=None, converter=attrs.converters.optional(domain_urn))
     _pattern: re.Pattern[str] = attrs.field(init=False, repr=False, eq=False)
 
     @_pattern.default

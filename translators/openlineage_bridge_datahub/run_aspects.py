@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 from openlineage_bridge.events import Facets
 from openlineage_bridge.translation import Aspect, RunState
-from openlineage_bridge_datahub.edges import dataset_edges, datasets_of
+from openlineage_bridge_datahub.edges import DatasetsOfJob, dataset_edges
 from openlineage_bridge_datahub.encoding import instance_run_urn, is_too_long, platform_urn
 from openlineage_bridge_datahub.facets import MAPPED, custom_properties, facet_of, use_properties, words
-from openlineage_bridge_datahub.job_aspects import platform_instance, subtype
-from openlineage_bridge_datahub.jobs import JobNaming, NamedJob, job_type
-from openlineage_bridge_datahub.urns import DatasetNaming
+from openlineage_bridge_datahub.job_aspects import platform_instance
+from openlineage_bridge_datahub.jobs import NamedJob
 
 ENTITY = "dataProcessInstance"
 
 RESULTS = {"COMPLETE": "SUCCESS", "FAIL": "FAILURE", "ABORT": "SKIPPED"}
-"""``eventType`` of the end → ``RunResultType``; ``nativeResultType`` keeps the event type."""
+"""``eventType`` of the end → ``RunResultType``; ``nativeResultType`` is the orchestrator's own word, else this one."""
+
+RETRIED = frozenset({"up_for_retry", "awaitingretry"})
+"""What orchestrators call a failure, in lower case, after which they try again: ``UP_FOR_RETRY``."""
 
 ATTEMPTS = (
     ("dagster_step", ("attempt",)),
@@ -35,23 +38,41 @@ ACTOR = "urn:li:corpuser:datahub"
 MAX_STACK = 8_000
 """Longest stack trace, in characters: Elasticsearch indexes no term above 32 766 bytes."""
 
+LINKS = (
+    ("prefect_taskRun", ("url",)),
+    ("prefect_flowRun", ("url",)),
+    ("dagster_step", ("stepUrl",)),
+    ("dagster_run", ("runUrl",)),
+    ("airflow", ("taskInstance", "log_url")),
+    ("spark_applicationDetails", ("historyUrl",)),
+    ("spark_applicationDetails", ("proxyUrl",)),
+    ("spark_applicationDetails", ("uiWebUrl",)),
+)
+"""Where orchestrators say which page shows a run, the nearest first; of any other facet the fields below."""
+
+NATIVE_STATES = (
+    ("prefect_taskRun", ("stateName",)),
+    ("prefect_flowRun", ("stateName",)),
+    ("airflow", ("taskInstance", "state")),
+    ("airflowState", ("dagRunState",)),
+)
+"""Where orchestrators say in their own words how a run ended: ``Crashed``, ``TimedOut``, ``skipped``."""
+
 _URL_FIELDS = ("url", "runUrl", "log_url")
 _URL = re.compile(r"https?://\S+")
 _INT32 = 2**31
 
 
-def run_aspects(run: RunState, jobs: JobNaming, datasets: DatasetNaming) -> Iterator[Aspect]:
-    """Aspects of one run."""
-    urn, named = instance_run_urn(run.run_id), jobs.named(run.job)
-    yield Aspect(urn, ENTITY, "dataProcessInstanceProperties", _properties(run))
+def run_aspects(run: RunState, named: NamedJob, touched: DatasetsOfJob) -> Iterator[Aspect]:
+    """Aspects of one run of the job that is called so."""
+    urn = instance_run_urn(run.run_id)
+    yield Aspect(urn, ENTITY, "dataProcessInstanceProperties", _properties(run, named))
     yield Aspect(urn, ENTITY, "dataProcessInstanceRelationships", _relationships(run, named))
-    yield from (
-        Aspect(urn, ENTITY, "dataProcessInstanceRunEvent", value, value["timestampMillis"])
-        for value in _events(run)
-    )
-    yield from _uses(run, urn, datasets)
-    if kind := subtype(run.job):
-        yield Aspect(urn, ENTITY, "subTypes", {"typeNames": [f"{kind} Run"]})
+    for value in _events(run):
+        yield Aspect(urn, ENTITY, "dataProcessInstanceRunEvent", value, value["timestampMillis"])
+    yield from _uses(run, urn, touched)
+    if named.subtype:
+        yield Aspect(urn, ENTITY, "subTypes", {"typeNames": [f"{named.subtype} Run"]})
     yield Aspect(urn, ENTITY, "dataPlatformInstance", _platform(named))
 
 
@@ -75,12 +96,12 @@ def _relationships(run: RunState, named: NamedJob) -> dict[str, Any]:
 # --- properties -----------------------------------------------------------------------------------------------------
 
 
-def _properties(run: RunState) -> dict[str, Any]:
+def _properties(run: RunState, named: NamedJob) -> dict[str, Any]:
     nominal = _milliseconds(words(run.facets, "nominalTime", "nominalStartTime"))
     started = _whole(run.started or run.ended or 0)
     value: dict[str, Any] = {
         "name": run.run_id,
-        "type": _process_type(run),
+        "type": "STREAMING" if named.streaming else _schedule(run.facets),
         "created": {"time": started if nominal is None else nominal, "actor": ACTOR},
         "customProperties": _custom(run),
     }
@@ -89,28 +110,39 @@ def _properties(run: RunState) -> dict[str, Any]:
     return value
 
 
-def _process_type(run: RunState) -> str:
-    if str(job_type(run.job).get("processingType")).upper() == "STREAMING":
-        return "STREAMING"
-    return "BATCH_SCHEDULED" if "nominalTime" in run.facets.raw else "BATCH_AD_HOC"
+def _schedule(facets: Facets) -> str:
+    return "BATCH_SCHEDULED" if "nominalTime" in facets.raw else "BATCH_AD_HOC"
 
 
 def _custom(run: RunState) -> dict[str, str]:
     properties = {"openlineage.namespace": run.job.key.namespace, "openlineage.name": run.job.key.name}
-    for facet, fields in (("nominalTime", _NOMINAL), ("errorMessage", _ERROR)):
-        for field in fields:
-            if text := words(run.facets, facet, field):
-                properties[f"{facet}.{field}"] = _tail(text)
+    for facet, fields in _TEXTS:
+        if facet in run.facets.raw:
+            for field in fields:
+                if text := words(run.facets, facet, field):
+                    properties[f"{facet}.{field}"] = _tail(text)
+    properties.update(_root(run.facets))
     properties.update(custom_properties("run", run.facets))
-    for use in run.inputs:
-        properties.update(use_properties("input", use.dataset.key.name, use.facets))
-    for use in run.outputs:
-        properties.update(use_properties("output", use.dataset.key.name, use.facets))
+    for role, uses in (("input", run.inputs), ("output", run.outputs)):
+        for use in uses:
+            if use.facets.raw:
+                properties.update(use_properties(role, use.dataset.key.name, use.facets))
     return properties
 
 
-_NOMINAL = ("nominalStartTime", "nominalEndTime")
-_ERROR = ("message", "programmingLanguage", "stackTrace")
+def _root(facets: Facets) -> Iterator[tuple[str, str]]:
+    """The run at the top of the hierarchy: DataHub shows only the one directly above."""
+    root = facet_of(facets, "parent").get("root")
+    for name, way in _ROOT if root else ():
+        if isinstance(text := _field(root, *way), str) and text:
+            yield f"root.{name}", text
+
+
+_ROOT = (("runId", ("run", "runId")), ("namespace", ("job", "namespace")), ("name", ("job", "name")))
+_TEXTS = (
+    ("nominalTime", ("nominalStartTime", "nominalEndTime")),
+    ("errorMessage", ("message", "programmingLanguage", "stackTrace")),
+)
 
 
 def _tail(text: str) -> str:
@@ -120,12 +152,12 @@ def _tail(text: str) -> str:
 
 def _external_url(facets: Facets) -> str | None:
     """The page of the run in its orchestrator, which only facets outside of the specification name."""
-    for name in sorted(facets):
-        if ("run", name) not in MAPPED:
-            for field in _URL_FIELDS:
-                if _URL.fullmatch(text := words(facets, name, field)):
-                    return text
-    return None
+    custom = sorted(name for name in facets.raw if ("run", name) not in MAPPED)
+    if not custom:
+        return None
+    nearest = (text for text in _found(facets, LINKS) if isinstance(text, str))
+    any_other = (words(facets, name, field) for name in custom for field in _URL_FIELDS)
+    return next((text for text in chain(nearest, any_other) if _URL.fullmatch(text)), None)
 
 
 # --- run events -----------------------------------------------------------------------------------------------------
@@ -146,7 +178,9 @@ def _events(run: RunState) -> Iterator[dict[str, Any]]:
     ended = _whole(run.ended)
     if ended == started:
         ended += 1
-    result = {"type": RESULTS[run.result], "nativeResultType": run.result}
+    native = _native_state(run.facets) or run.result
+    retried = run.result == "FAIL" and native.lower() in RETRIED
+    result = {"type": "UP_FOR_RETRY" if retried else RESULTS[run.result], "nativeResultType": native}
     value = {"timestampMillis": ended, "status": "COMPLETE", "result": result, **extra}
     if run.started:
         value["durationMillis"] = max(0, _whole(run.ended - run.started))
@@ -154,19 +188,21 @@ def _events(run: RunState) -> Iterator[dict[str, Any]]:
 
 
 def _attempt(facets: Facets) -> int | None:
-    for facet, way in ATTEMPTS:
-        value = _field(facet_of(facets, facet), *way)
+    for value in _found(facets, ATTEMPTS):
         if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _INT32:
             return value
     return None
 
 
+def _native_state(facets: Facets) -> str | None:
+    return next((each for each in _found(facets, NATIVE_STATES) if isinstance(each, str) and each), None)
+
+
 # --- datasets -------------------------------------------------------------------------------------------------------
 
 
-def _uses(run: RunState, urn: str, datasets: DatasetNaming) -> Iterator[Aspect]:
+def _uses(run: RunState, urn: str, touched: DatasetsOfJob) -> Iterator[Aspect]:
     """Input and Output: the arrays feed the Runs tab of a dataset, the edges its lineage; never empty."""
-    touched = datasets_of(datasets, run.inputs, run.outputs)
     inputs = touched.urns(use.dataset.key for use in run.inputs)
     outputs = touched.urns(use.dataset.key for use in run.outputs)
     if inputs:
@@ -191,6 +227,11 @@ def _milliseconds(text: str) -> int | None:
     except ValueError:
         return None
     return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _found(facets: Facets, places: Iterable[tuple[str, tuple[str, ...]]]) -> list[Any]:
+    """What stands at these places, facet and way each."""
+    return [_field(facet_of(facets, facet), *way) for facet, way in places if facet in facets.raw]
 
 
 def _field(value: Any, *way: str) -> Any:

@@ -230,8 +230,16 @@ def _columns(
 ) -> list[dict[str, Any]]:
     """The fields of the aspect. Plain columns, nearly all of them, take the short way."""
     columns: dict[str, dict[str, Any]] = {}
+    curated = bool(tags or terms)
     for source in objects(facet.get("fields")):
-        plain = None if tags or terms or "fields" in source else _plain_column(source, fold)
+        try:
+            plain = (
+                None
+                if curated or "fields" in source
+                else _plain_column(source.get("name"), source.get("type"), source.get("description"), fold)
+            )
+        except TypeError:  # a list or an object where a text belongs
+            plain = None
         if plain is not None:
             columns.setdefault(plain["fieldPath"], plain)
         else:
@@ -240,15 +248,8 @@ def _columns(
     return list(columns.values())
 
 
-def _plain_column(source: Mapping[str, Any], fold: Fold) -> dict[str, Any] | None:
-    try:
-        return _shared_column(source.get("name"), source.get("type"), source.get("description"), fold)
-    except TypeError:  # a list or an object where a text belongs
-        return None
-
-
 @lru_cache(maxsize=16_384)
-def _shared_column(name: Any, native: Any, description: Any, fold: Fold) -> dict[str, Any] | None:
+def _plain_column(name: Any, native: Any, description: Any, fold: Fold) -> dict[str, Any] | None:
     """The field of a column of a simple type; None for any other. The same ones come again and again, in many tables."""
     if not (isinstance(name, str) and name.strip() and isinstance(native, str) and native.strip()):
         return None

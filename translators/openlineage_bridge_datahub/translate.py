@@ -17,6 +17,7 @@ from openlineage_bridge.translation import (
 )
 from openlineage_bridge_datahub.activity import run_activity
 from openlineage_bridge_datahub.dataset_aspects import dataset_aspects
+from openlineage_bridge_datahub.edges import datasets_of
 from openlineage_bridge_datahub.job_aspects import job_aspects
 from openlineage_bridge_datahub.jobs import JobNaming
 from openlineage_bridge_datahub.options import Options, options
@@ -43,7 +44,7 @@ class DataHubTranslator:
 
     @_jobs.default
     def _name_jobs(self) -> JobNaming:
-        return JobNaming(self.options.namespaces, self.options.env)
+        return JobNaming(self.options.namespaces, self.options.env, self.options.job_urns)
 
     @classmethod
     def from_options(cls, section: Mapping[str, Any]) -> DataHubTranslator:
@@ -72,8 +73,10 @@ class DataHubTranslator:
 
     def run(self, run: RunState) -> Iterable[Aspect]:
         """Aspects of one run, and of what it did to datasets."""
-        yield from run_aspects(run, self._jobs, self._datasets)
-        yield from run_activity(run, self._jobs, self._datasets, self.options.datasets)
+        named = self._jobs.named(run.job)
+        touched = datasets_of(self._datasets, run.inputs, run.outputs)
+        yield from run_aspects(run, named, touched)
+        yield from run_activity(run, named, touched, self.options.datasets)
 
     def propose(self, namespace: str, named: Sequence[tuple[DatasetState, str]]) -> Mapping[str, Any] | None:
         """The rule under which these datasets get these URNs; None where no simple one does."""

@@ -45,6 +45,7 @@ class NamedDataset:
         env: Third part of the URN.
         instance: The platform instance that stands in the name.
         fold_column: What the connector does with the case of a column.
+        urn: That of the resolution; None where no acceptable one exists.
     """
 
     resolution: Resolution
@@ -52,10 +53,10 @@ class NamedDataset:
     env: str = ""
     instance: str | None = None
     fold_column: names.Fold = names.keep
+    urn: str | None = attrs.field(init=False)
 
-    @property
-    def urn(self) -> str | None:
-        """None where no acceptable URN exists."""
+    @urn.default
+    def _resolved(self) -> str | None:
         return self.resolution.urn
 
     @property
@@ -86,13 +87,14 @@ class DatasetNaming:
     def named(self, namespace: str, name: str, facets: Mapping[str, Any] | None = None) -> NamedDataset:
         """As ``resolve``, with what the dataset's aspects need; remembered per name and those facets."""
         key = (namespace, name, _bytes(facets, "symlinks"), _bytes(facets, "catalog"))
-        if key not in self._known:
+        found = self._known.get(key)
+        if found is None:
             if len(self._known) >= _CACHE_SIZE:
                 self._known.clear()
             symlinks = _tables(facets) if facets and key[2] else ()
             framework = _framework(facets) if facets and key[3] else None
-            self._known[key] = self._name(namespace, name, symlinks, framework)
-        return self._known[key]
+            found = self._known[key] = self._name(namespace, name, symlinks, framework)
+        return found
 
     def _name(
         self, namespace: str, name: str, symlinks: Iterable[tuple[str, str]], framework: str | None
@@ -145,10 +147,10 @@ def _preference(location: Location) -> tuple[int, str, str]:
 
 def _bytes(facets: Mapping[str, Any] | None, name: str) -> bytes:
     """A facet as bytes, to tell whether it is the same; empty where there is none."""
-    if not facets:
-        return b""
     if isinstance(facets, Facets):
         return facets.raw.get(name, b"")
+    if not facets:
+        return b""
     return json.dumps(facets[name], sort_keys=True).encode() if name in facets else b""
 
 
@@ -195,7 +197,9 @@ def _too_long(urn: str) -> str:
 def _finished(location: Location, platform: Platform, env: str, steps: list[str]) -> NamedDataset:
     rule = location.rule
     label = _label(location.platform, platform)
-    if location.platform in EPHEMERAL or not location.platform or not location.name.strip():
+    is_root = platform.is_path and bool(location.authority)
+    nameless = not location.name.strip() and not is_root
+    if location.platform in EPHEMERAL or not location.platform or nameless:
         steps.append("The dataset lives in memory only, or has no name: DataHub has none for it.")
         return NamedDataset(Resolution(None, location.platform, label, tuple(steps)))
     steps.append(_followed(platform))
@@ -240,7 +244,7 @@ def _where(namespace: str, location: Location) -> str:
 
 def _followed(platform: Platform) -> str:
     if not platform.follows:
-        return "No connector is known for the platform: the name is taken as it is."
+        return "DataHub has no connector for the platform: the name is the producer's."
     return f"The name follows datahub/ingestion/source/{platform.follows}."
 
 
