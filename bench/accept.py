@@ -1,4 +1,4 @@
-"""What accepting costs: events a second over HTTP against a bare SQLite group-commit loop on the same disk.
+"""What accepting costs: events a second over HTTP against a bare SQLite group-commit loop on the same disk; and memory.
 
 The server is the product as it is, pipeline and all, in a process of its own; 64 clients keep their connections and send
 the next request when the last one was acknowledged, that is: when it was committed with a full fsync. They are a process
@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 from statistics import quantiles
@@ -27,6 +28,9 @@ import workload
 
 CLIENTS = 64
 EVENTS = 6400
+FEW, MANY = 1, 512
+"""Other numbers of clients, for the latency."""
+MIB = 1024 * 1024
 BATCH, BATCH_CLIENTS = 100, 8
 BODY_BYTES = 2400
 PATH = "/api/v1/lineage"
@@ -71,24 +75,32 @@ class Client:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.taken: list[float] = []
         self._requests = requests
+        self._request = b""
         self._answer = b""
         self._started = 0.0
 
     def send(self) -> bool:
         """Send the next request; False when there is none."""
-        request = next(self._requests, None)
-        if request is None:
+        self._request = next(self._requests, b"")
+        if not self._request:
             return False
         self._started = time.perf_counter()
-        self.socket.sendall(request)
+        self.socket.sendall(self._request)
         return True
 
     def receive(self) -> bool:
-        """Read what is there; whether the answer is complete, which must be a success with nothing refused."""
+        """Read what is there; whether the answer is complete, which must be a success with nothing refused.
+
+        On 503 the request is sent again, as every client does; the time goes on.
+        """
         self._answer += self.socket.recv(65536)
         head, _, body = self._answer.partition(b"\r\n\r\n")
         length = head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]
         if not length or len(body) < int(length):
+            return False
+        if head.startswith(b"HTTP/1.1 503"):
+            self._answer = b""
+            self.socket.sendall(self._request)
             return False
         assert head.startswith(b"HTTP/1.1 200"), self._answer
         assert b'"failed":0' in body or body == b"{}", body
@@ -158,10 +170,9 @@ def ceiling(bodies: list[bytes]) -> float:
     return rate
 
 
-def over_http(
-    bodies: list[bytes], store: Path, path: str = PATH, count: int = CLIENTS
-) -> tuple[float, list[float]]:
-    """Requests a second through the real server, and the seconds of every acknowledgement."""
+@contextmanager
+def bridge(store: Path) -> Iterator[tuple[int, int]]:
+    """The real server: its port and its process."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -170,9 +181,36 @@ def over_http(
         try:
             while not listens(port):
                 time.sleep(0.05)
-            return measure(port, bodies, path, count)
+            yield port, server.pid
         finally:
             server.terminate()
+
+
+def over_http(
+    bodies: list[bytes], store: Path, path: str = PATH, count: int = CLIENTS
+) -> tuple[float, list[float]]:
+    """Requests a second through the real server, and the seconds of every acknowledgement."""
+    with bridge(store) as (port, _):
+        return measure(port, bodies, path, count)
+
+
+def memory(process: int) -> int:
+    """The most bytes that a process ever had in memory."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return int(next(each for each in lines if each.startswith("VmHWM")).split()[1]) * 1024
+
+
+def slow_senders(store: Path) -> tuple[int, int]:
+    """Bytes in memory before, and at most, while many senders announce 8 MiB each and send one of them."""
+    head = f"POST {PATH} HTTP/1.1\r\nHost: b\r\nContent-Length: {8 * MIB}\r\n\r\n".encode()
+    with bridge(store) as (port, process), ExitStack() as senders:
+        before = memory(process)
+        for _ in range(MANY):
+            sender = senders.enter_context(socket.create_connection(("127.0.0.1", port)))
+            with suppress(ConnectionError):  # refused with 503
+                sender.sendall(head + b"x" * MIB)
+        time.sleep(1)
+        return before, memory(process)
 
 
 def listens(port: int) -> bool:
@@ -184,11 +222,16 @@ def batches(bodies: list[bytes]) -> list[bytes]:
     return [b"[" + b",".join(bodies[start : start + BATCH]) + b"]" for start in range(0, len(bodies), BATCH)]
 
 
+def latency(taken: list[float]) -> str:
+    """Half of the acknowledgements, and all but one in a hundred, came within these."""
+    cuts = quantiles(taken, n=100)
+    return f"{cuts[49] * 1e3:.1f}, {cuts[98] * 1e3:.1f} ms"
+
+
 def show(what: str, rate: float, taken: list[float], bare: float) -> None:
     """A row of the report; the rate is in events."""
-    cuts = quantiles(taken, n=100)
     report.figure(f"{what}, processing included", f"{rate:,.0f} /s")
-    report.figure("  acknowledgement: p50, p99", f"{cuts[49] * 1e3:.1f}, {cuts[98] * 1e3:.1f} ms")
+    report.figure("  acknowledgement: p50, p99", latency(taken))
     share = rate / bare
     report.ratio("  of the bare loop's rate", share, "≥ 0.5", met=share >= 0.5)
 
@@ -197,23 +240,32 @@ def main() -> None:
     """Bare loop, load generator and server in turns, the best of three each."""
     bodies = [event(number) for number in range(EVENTS)]
     several = batches(bodies)
-    bare, most = 0.0, 0.0
+    bare, fastest = 0.0, 0.0
     single, batch = (0.0, [0.0, 0.0]), (0.0, [0.0, 0.0])
     with tempfile.TemporaryDirectory() as name:
         for turn in range(3):
             folder = Path(name, str(turn))
             folder.mkdir()
             bare = max(bare, bare_loop(bodies, folder))
-            most = max(most, ceiling(bodies))
+            fastest = max(fastest, ceiling(bodies))
             single = max(single, over_http(bodies, folder / "single.db"))
             batch = max(batch, over_http(several, folder / "batch.db", f"{PATH}/batch", BATCH_CLIENTS))
+        few = over_http(bodies[: EVENTS // 10], Path(name, "few.db"), count=FEW)
+        many = over_http(bodies, Path(name, "many.db"), count=MANY)
+        before, most = slow_senders(Path(name, "slow.db"))
     report.heading(
         f"Accepting over HTTP: {EVENTS:,} events of about {BODY_BYTES:,} bytes, {CLIENTS} clients, fsync before the ack"
     )
     report.figure("bare group-commit loop, 64 per commit", f"{bare:,.0f} /s")
-    report.figure("load generator against a responder that does nothing", f"{most:,.0f} /s")
+    report.figure("load generator against a responder that does nothing", f"{fastest:,.0f} /s")
     show("the bridge, one event per request", *single, bare)
+    for count, (rate, taken) in ((FEW, few), (MANY, many)):
+        report.figure(f"  with {count} clients: {rate:,.0f} /s; p50, p99", latency(taken))
     show(f"the bridge, {BATCH} events per request, {BATCH_CLIENTS} clients", batch[0] * BATCH, batch[1], bare)
+    report.figure(
+        f"memory under {MANY} slow senders of 1 MiB each: before, at most",
+        f"{before // MIB}, {most // MIB} MiB",
+    )
 
 
 if __name__ == "__main__":

@@ -9,12 +9,12 @@ from collections.abc import Callable, Collection, Mapping
 from hmac import compare_digest
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, TypeAlias, get_type_hints
+from typing import Any, TypeAlias, get_args, get_type_hints
 
 import attrs
 import msgspec
 import yaml
-from attrs.validators import ge, le, min_len
+from attrs.validators import ge, in_, le, min_len
 
 from openlineage_bridge.errors import ConfigError
 from openlineage_bridge.translation import TRANSLATORS
@@ -54,6 +54,19 @@ class Secret:
 
 
 @attrs.frozen(kw_only=True)
+class TlsConfig:
+    """What the server shows to senders and browsers; replaced files are taken up without a restart. Both are needed.
+
+    Args:
+        certificate: File with the certificate and those that lead to its root (PEM).
+        key: File with its private key (PEM, not encrypted).
+    """
+
+    certificate: Path = Path()
+    key: Path = Path()
+
+
+@attrs.frozen(kw_only=True)
 class ServerConfig:
     """The HTTP receiver and the page.
 
@@ -65,6 +78,7 @@ class ServerConfig:
         write_tokens: Tokens that only send events: what collectors need.
         read_tokens: Tokens that only read: the page, the lineage, the figures.
         insecure: Accept events from other machines without a token.
+        tls: Speak HTTPS; None for HTTP.
     """
 
     host: str = attrs.field(default="127.0.0.1", validator=min_len(1))
@@ -73,6 +87,7 @@ class ServerConfig:
     write_tokens: tuple[Secret, ...] = ()
     read_tokens: tuple[Secret, ...] = ()
     insecure: bool = False
+    tls: TlsConfig | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -106,25 +121,52 @@ class SpaceConfig:
 
 
 @attrs.frozen(kw_only=True)
+class KafkaConfig:
+    """The Kafka receiver of ``consume``.
+
+    Args:
+        brokers: ``host:port``, several with commas between.
+        topics: Topics to read; one that begins with ``^`` is a pattern.
+        group: The consumer group, under which Kafka keeps how far the bridge has read.
+        start: Where a group begins that Kafka does not know yet: ``earliest`` or ``latest``.
+        properties: Further settings of librdkafka, as it names them (``security.protocol``, ``sasl.password``, …).
+    """
+
+    brokers: str = ""
+    topics: tuple[str, ...] = ()
+    group: str = attrs.field(default="openlineage-bridge", validator=min_len(1))
+    start: str = attrs.field(default="earliest", validator=in_(("earliest", "latest")))
+    properties: Mapping[str, Any] = attrs.field(factory=dict, repr=lambda given: f"<{', '.join(given)}>")
+
+
+@attrs.frozen(kw_only=True)
 class Config:
     """Everything that can be configured.
 
     Args:
         store: The SQLite file.
         server: The HTTP receiver and the page.
+        follow: Event files, and folders of them, that are read as they grow.
         translator: Name of the translator; None when none is named and not exactly one is installed.
         lineage_window: How many of a job's newest completed runs are joined into its lineage.
         retention: How long things stay in the store.
         space: How much of the disk may be taken.
+        kafka: The Kafka receiver.
+        destinations: Further destinations: by name its ``sink`` and that one's options.
         options: By translator name: its own section, as it was written.
     """
 
     store: Path = Path("openlineage-bridge.db")
     server: ServerConfig = attrs.field(factory=ServerConfig)
+    follow: tuple[Path, ...] = ()
     translator: str | None = None
     lineage_window: int = attrs.field(default=1, validator=ge(1))
     retention: RetentionConfig = attrs.field(factory=RetentionConfig)
     space: SpaceConfig = attrs.field(factory=SpaceConfig)
+    kafka: KafkaConfig = attrs.field(factory=KafkaConfig)
+    destinations: Mapping[str, Mapping[str, Any]] = attrs.field(
+        factory=dict, repr=lambda sections: f"<{', '.join(sections)}>"
+    )
     options: Mapping[str, Mapping[str, Any]] = attrs.field(
         factory=dict, repr=lambda sections: f"<{', '.join(sections)}>"
     )
@@ -305,6 +347,7 @@ def _parsed(value: Any) -> Any:
 # --- from plain data to values --------------------------------------------------------------------------------------
 
 _TEXTS = (str, Path, Secret, str | None)
+_LISTS = (tuple[Secret, ...], tuple[Path, ...])
 
 
 def _convert(data: Layer, translators: frozenset[str], source: str) -> Config:
@@ -333,20 +376,26 @@ def _fit(data: Mapping[str, Any], shape: type, where: str, also: frozenset[str] 
     for key, value in data.items():
         if key not in types:
             raise ConfigError(f"{_join(where, key)}: unknown key{_nearest(str(key), {*types, *also})}")
-        section = _parsed(value) if attrs.has(types[key]) else None
-        if isinstance(section, Mapping):
-            fitted[key] = _fit(section, types[key], _join(where, key))
+        shape_ = _section(types[key])
+        section = _parsed(value) if shape_ else None
+        if shape_ and isinstance(section, Mapping):
+            fitted[key] = _fit(section, shape_, _join(where, key))
         else:
             fitted[key] = _given(value, types[key])
     return fitted
 
 
+def _section(expected: Any) -> type | None:
+    """The class of a section, which may be one that can be left out; None for a value."""
+    return next((each for each in (expected, *get_args(expected)) if attrs.has(each)), None)
+
+
 def _given(value: Any, expected: Any) -> Any:
-    """The value of one key, an untyped text read as the type that is expected; one token stands for a list of one."""
+    """The value of one key, an untyped text read as the type that is expected; one text stands for a list of one."""
     if expected in _TEXTS:
         return str(value) if isinstance(value, _Text) else value
     parsed = _plain(_parsed(value))
-    alone = expected == tuple[Secret, ...] and not isinstance(parsed, list | Mapping | None)
+    alone = expected in _LISTS and not isinstance(parsed, list | Mapping | None)
     return [str(value)] if alone else parsed
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from openlineage_bridge.derivation import Derivation
 from openlineage_bridge.errors import PoisonEvent, RejectedEvent, StorageError
@@ -21,6 +21,9 @@ from openlineage_bridge.store.quarantine import Failure
 from openlineage_bridge.translation import Translator
 
 log = logging.getLogger(__name__)
+
+FROM_NOTHING = (Kind.DATASET, Kind.RUN, Kind.JOB)
+"""The order of ``retranslate`` for a store that holds nothing but facts."""
 
 SLICE = 200
 """Subjects derived again in one transaction."""
@@ -98,16 +101,20 @@ class Pipeline:
         self._derivation().follow(changes)
         self._store.inbox.done(taken)
 
-    def retranslate(self) -> list[str]:
+    def retranslate(self, order: Iterable[Kind] = (Kind.DATASET, Kind.JOB, Kind.RUN)) -> list[str]:
         """Derive every aspect again, after a change of configuration; the difference goes to the outbox.
 
         In slices, each in a transaction of its own; it may be stopped and started again.
+
+        Args:
+            order: What is derived first. Where nothing was derived from the facts before, runs come before jobs, which take
+                from them what they read and write.
 
         Returns:
             Per subject that cannot be translated what it is and why.
         """
         failures: list[str] = []
-        for kind in (Kind.DATASET, Kind.JOB, Kind.RUN):
+        for kind in order:
             subjects = [(kind, subject) for subject in self._store.facts.everything(kind)]
             for start in range(0, len(subjects), SLICE):
                 failures += self._renew(subjects[start : start + SLICE])

@@ -5,7 +5,9 @@ Commands that belong to the collectors are in their packages, and found by entry
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import NoReturn
@@ -15,13 +17,19 @@ import click
 COMMANDS = {
     "demo": "The whole product on one machine: Prefect, Dagster, a database, and the lineage across them.",
     "serve": "Receive events over HTTP, keep them, and keep the catalog equal to what they say.",
+    "consume": "Receive events from Kafka, keep them, and keep the catalog equal to what they say.",
     "replay": "Read event files through the same pipeline; safe to repeat.",
     "translate": "Print what the catalog would hold after all the events of some files.",
+    "validate": "Tell what is wrong with event files, by line and rule, or with a configuration.",
     "lineage": "Show upstream and downstream of a job or dataset as a tree.",
     "export": "Write everything the catalog should hold to a file that `datahub ingest` reads.",
     "explain": "Tell which URN a dataset gets, by which rule, step by step.",
     "verify": "Ask the catalog which of the datasets it has, and propose the rules that are missing.",
+    "redeliver": "Deliver again what a destination was given already.",
+    "diff": "Tell what a live catalog lacks of what it should hold, and what differs.",
     "status": "Show what is in the store, the newest runs, and what is still to be delivered.",
+    "health": "Ask a running bridge whether it takes events right now.",
+    "queue": "Show what waits, one by one: to be processed, and to be delivered.",
     "quarantine": "Look at what was refused or could not be processed, with the reason.",
     "retranslate": "Derive every aspect again, after a change of configuration.",
     "doctor": "Find out why lineage does not flow, and what to do next.",
@@ -99,7 +107,7 @@ def group() -> None:
 def main() -> NoReturn:
     """The console script: turns every error into one sentence and an exit code."""
     try:
-        code = group.main(standalone_mode=False)
+        code = group.main(standalone_mode=False, color=_colours(os.environ))
         sys.stdout.flush()
     except SystemExit as leaving:
         # When the reader of our output leaves (`| head`), click wraps stdout so and exits with 1; it is no failure.
@@ -122,9 +130,20 @@ def main() -> NoReturn:
     sys.exit(code or 0)
 
 
+def _colours(environ: Mapping[str, str]) -> bool | None:
+    """What the environment says of colours (https://no-color.org); None leaves it to whether stdout is a terminal."""
+    if environ.get("NO_COLOR"):
+        return False
+    return True if environ.get("FORCE_COLOR") else None
+
+
 EXTRAS = {
+    "confluent_kafka": "kafka",
+    "fsspec": "files",
+    "jsonschema": "server",
     "msgspec": "server",
     "prometheus_client": "server",
+    "referencing": "server",
     "starlette": "server",
     "structlog": "server",
     "uvicorn": "server",

@@ -11,6 +11,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import NoReturn
 
@@ -22,6 +23,11 @@ GROUP = "openlineage_bridge.doctors"
 
 Finding = Mapping[str, str]
 Doctor = Callable[[], Sequence[Finding]]
+
+OWN = {"store": "openlineage_bridge.cli.doctor_store"}
+"""Doctors of the bridge itself, with options of their own: the module of the command."""
+
+FLOWS = "nothing to do, lineage flows"
 
 COLOURS = {"ok": "green", "note": "yellow", "problem": "red"}
 
@@ -41,10 +47,13 @@ class Doctors(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """By name."""
-        return sorted(_doctors())
+        return sorted({*_doctors(), *OWN})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """A command for the doctor of this name, which is imported when it is called."""
+        if cmd_name in OWN:
+            own: click.Command = import_module(OWN[cmd_name]).command
+            return own
         found = _doctors().get(cmd_name)
         return _command(cmd_name, found) if found is not None else None
 
@@ -63,6 +72,7 @@ def command() -> None:
     Example:
       openlineage-bridge doctor prefect
       openlineage-bridge doctor prefect --format json --python .venv/bin/python
+      openlineage-bridge doctor store --store bridge.db
     """
 
 
@@ -83,14 +93,18 @@ def _command(name: str, point: EntryPoint) -> click.Command:
     def doctor(format_: str, python: str | None) -> NoReturn:
         if python is not None:
             _elsewhere(python, name, format_)
-        found = _visit(point)
-        if format_ == "json":
-            _print_json(name, found)
-        else:
-            _print(found)
-        sys.exit(1 if _problem(found) else 0)
+        tell(name, _visit(point), format_)
 
     return doctor
+
+
+def tell(name: str, found: Sequence[Finding], format_: str, well: str = FLOWS) -> NoReturn:
+    """Print what a doctor found, and end with 1 when there is a problem, else with 0; ``well`` is said when there is none."""
+    if format_ == "json":
+        _print_json(name, found, well)
+    else:
+        _print(found, well)
+    sys.exit(1 if _problem(found) else 0)
 
 
 def _visit(point: EntryPoint) -> Sequence[Finding]:
@@ -125,14 +139,14 @@ def _problem(found: Sequence[Finding]) -> Finding | None:
     return next((each for each in found if each["state"] == "problem"), None)
 
 
-def _next(found: Sequence[Finding]) -> str:
+def _next(found: Sequence[Finding], well: str) -> str:
     problem = _problem(found)
     if problem is None:
-        return "nothing to do, lineage flows"
+        return well
     return problem["do"] or problem["says"]
 
 
-def _print_json(name: str, found: Sequence[Finding]) -> None:
+def _print_json(name: str, found: Sequence[Finding], well: str) -> None:
     from openlineage_bridge.cli.output import print_json
 
     print_json(
@@ -141,12 +155,12 @@ def _print_json(name: str, found: Sequence[Finding]) -> None:
             "python": sys.executable,
             "flows": _problem(found) is None,
             "findings": [dict(each) for each in found],
-            "next": _next(found),
+            "next": _next(found, well),
         }
     )
 
 
-def _print(found: Sequence[Finding]) -> None:
+def _print(found: Sequence[Finding], well: str) -> None:
     from openlineage_bridge.cli.output import plain
 
     width = max(len(each["check"]) for each in found)
@@ -155,4 +169,4 @@ def _print(found: Sequence[Finding]) -> None:
         click.echo(f"{state}  {each['check']:<{width}}  {plain(each['says'])}")
         if each["do"] and each["state"] != "ok":
             click.echo(f"{'':<7}  {'':<{width}}  → {plain(each['do'])}")
-    click.echo(f"Next: {plain(_next(found))}")
+    click.echo(f"Next: {plain(_next(found, well))}")

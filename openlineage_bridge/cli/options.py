@@ -10,6 +10,7 @@ import click
 
 if TYPE_CHECKING:  # `--help` must not import what these need
     from openlineage_bridge.config import Config
+    from openlineage_bridge.delivery import Destination
     from openlineage_bridge.translation import Sink, Translator
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -87,3 +88,25 @@ def sink_of(config: Config) -> Sink | None:
 
     name = str(config.translator_options.get("sink", "none"))
     return None if name == "none" else load_sink(name, config.translator_options)
+
+
+def destinations_of(config: Config) -> dict[str, Destination]:
+    """Every configured destination by its name: that of the translator's section, and those of ``destinations``.
+
+    Raises:
+        ConfigError: One has no sink, or its sink refuses its options; the text names it.
+    """
+    from openlineage_bridge.errors import ConfigError
+    from openlineage_bridge.translation import load_sink
+
+    found: dict[str, Destination] = {}
+    if sink := sink_of(config):
+        found[str(config.translator)] = sink
+    for name, section in config.destinations.items():
+        if name in found:
+            raise ConfigError(f"destinations.{name}: the sink in the section {name} has this name already")
+        try:
+            found[name] = load_sink(str(section.get("sink", "")), section)
+        except ConfigError as error:
+            raise ConfigError(f"destinations.{name}: {error}") from error
+    return found

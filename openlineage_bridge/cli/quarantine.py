@@ -45,7 +45,12 @@ def command() -> None:
 @config_option
 @format_option("text", "json", "jsonl")
 def list_(store: Path | None, config_file: Path | None, format_: str) -> None:
-    """One line for each: number, stage, where it came from, when, how often it failed, and why."""
+    """One line for each: number, stage, where it came from, when, how often it failed, and why.
+
+    \b
+    Example:
+      openlineage-bridge quarantine list --store bridge.db --format jsonl | jq -r .reason
+    """
     from openlineage_bridge.cli.output import moment, plain, print_json, print_lines, table
 
     entries = _entries(store, config_file)
@@ -87,7 +92,12 @@ def list_(store: Path | None, config_file: Path | None, format_: str) -> None:
 @store_option
 @config_option
 def show(number: int, store: Path | None, config_file: Path | None) -> None:
-    """The original bytes of one entry on stdout, all that is known of the failure on stderr."""
+    """The original bytes of one entry on stdout, all that is known of the failure on stderr.
+
+    \b
+    Example:
+      openlineage-bridge quarantine show 3 --store bridge.db > event.json
+    """
     from openlineage_bridge.cli.output import moment, plain
     from openlineage_bridge.errors import ConfigError
 
@@ -138,6 +148,11 @@ def retry(
 
     Where the bridge is running, name its address with --url; where it is not, the store is opened here. What fails
     again is in quarantine again.
+
+    \b
+    Examples:
+      openlineage-bridge quarantine retry --all --store bridge.db
+      openlineage-bridge quarantine retry 3 4 --url http://127.0.0.1:5000
     """
     wanted = _wanted(numbers, everything)
     report = _asked(url, token, "retry", wanted) if url else _retried(store, config_file, wanted)
@@ -157,7 +172,12 @@ def drop(
     everything: bool,
     yes: bool,
 ) -> None:
-    """Forget entries for good: NUMBERS, or --all. What they said is then nowhere."""
+    """Forget entries for good: NUMBERS, or --all. What they said is then nowhere.
+
+    \b
+    Example:
+      openlineage-bridge quarantine drop 3 --yes --store bridge.db
+    """
     wanted = _wanted(numbers, everything)
     what = "everything in quarantine" if wanted is None else f"{len(wanted)} of what is in quarantine"
     if not yes:

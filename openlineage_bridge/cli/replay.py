@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
 
+from openlineage_bridge.cli.moments import microseconds
 from openlineage_bridge.cli.options import (
     config_option,
+    destinations_of,
     format_option,
     load_config,
-    sink_of,
     store_option,
     translator_of,
 )
 
 if TYPE_CHECKING:
-    from openlineage_bridge.delivery import Report
+    from openlineage_bridge.cli.progress import Progress
+    from openlineage_bridge.config import Config
+    from openlineage_bridge.delivery import Destination
+    from openlineage_bridge.pacing import Report
+    from openlineage_bridge.receivers.sources import Source
     from openlineage_bridge.replay import Notes, Tally
+    from openlineage_bridge.selection import Rhythm, Selection
+    from openlineage_bridge.store import Store
 
 SHOWN = 10
 """How many refusals and lenient readings are listed; all of the former are in quarantine."""
@@ -32,88 +37,171 @@ SHOWN = 10
 @store_option
 @config_option
 @click.option(
+    "--since",
+    metavar="TIME",
+    callback=microseconds,
+    help="Only events from this time on: 2026-01-31, 2026-01-31T08:00+01:00, 7d (ago).",
+)
+@click.option("--until", metavar="TIME", callback=microseconds, help="Only events before this time.")
+@click.option(
+    "--namespace", "namespaces", multiple=True, metavar="PATTERN", help="Only jobs of this namespace."
+)
+@click.option("--job", "jobs", multiple=True, metavar="PATTERN", help="Only jobs of this name: `etl.*`.")
+@click.option(
+    "--speed",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Keep to the times of the events, so many times as fast: 60 shows an hour in a minute.  [default: as fast as possible]",
+)
+@click.option(
     "--to",
     "sink",
     metavar="SINK",
     help="Deliver what changed to this sink of the translator (rest, file), whatever the configuration says; "
     "`none` keeps it in the store.",
 )
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Show what the catalog would hold otherwise; keep nothing and send nothing. Works beside a running bridge.",
+)
 @format_option("text", "json")
 def command(
-    paths: tuple[str, ...], store: Path | None, config_file: Path | None, sink: str | None, format_: str
+    *,
+    paths: tuple[str, ...],
+    store: Path | None,
+    config_file: Path | None,
+    since: int | None,
+    until: int | None,
+    namespaces: tuple[str, ...],
+    jobs: tuple[str, ...],
+    speed: float | None,
+    sink: str | None,
+    dry_run: bool,
+    format_: str,
 ) -> None:
-    """Read event files through the same pipeline as everything else; safe to repeat.
+    """Read event files through the same pipeline as everything else; safe to interrupt and to repeat.
 
-    PATH is a file (JSON lines, one JSON document, an array; gzip or not), a folder, or `-` for standard input. What is no
-    event goes to quarantine with its place and the reason; the rest is read (exit code 3).
+    PATH is a file of any size (JSON lines, JSON documents, arrays; .gz, .zst or .zip), a folder, a pattern in quotes, `-` for
+    standard input, an s3:// or gs:// URL, or the events of a Marquez (http://HOST:5000/api/v1/events/lineage). What is no event
+    goes to quarantine with its place and the reason; the rest is read (exit code 3). Interrupted, even by kill -9, the same
+    command goes on where it was.
 
     \b
     Examples:
       openlineage-bridge replay events/*.jsonl --store bridge.db
-      openlineage-bridge replay events/ --store bridge.db --to rest
-      zcat archive.gz | openlineage-bridge replay - --store bridge.db
+      openlineage-bridge replay s3://lake/openlineage/ --since 7d --job 'etl.*' --dry-run
+      openlineage-bridge replay archive.jsonl.zst --store bridge.db --to rest
     """
-    from openlineage_bridge.delivery import Report, deliver
-    from openlineage_bridge.pipeline import Pipeline
-    from openlineage_bridge.receivers.files import find
-    from openlineage_bridge.replay import replay
-    from openlineage_bridge.store import Store
+    from openlineage_bridge.receivers.sources import find
+    from openlineage_bridge.selection import Rhythm, Selection
 
     config = load_config(config_file, store=store)
     if sink is not None:
+        import attrs
+
+        # One sink and no other: what was asked for here stands for everything that is configured.
         config = load_config(config_file, store=store, **{f"{config.translator}__sink": sink})
-    files, translator, destination = find(paths), translator_of(config), sink_of(config)
-    report, started = Report(), time.monotonic()
-    with Store(config.store) as opened:
-        *_, tally = _shown(
-            replay(files, opened, Pipeline(opened, translator, config.lineage_window)), started
-        )
-        if destination is not None:
-            report = deliver(opened, destination)
-            destination.close()
-        waiting = opened.aspects.waiting()
-    _summarise(tally, report, waiting, time.monotonic() - started, format_)
-    click.get_current_context().exit(
-        4 if report.postponed else 3 if tally.rejected.count or report.refused else 0
+        config = attrs.evolve(config, destinations={})
+    asked = _Asked(
+        find(paths),
+        Selection(since, until, namespaces, jobs),
+        Rhythm(speed) if speed else None,
+        config,
+        format_,
     )
+    _rehearse(asked) if dry_run else _replay(asked)
 
 
-def _shown(progress: Iterable[Tally], started: float) -> Iterator[Tally]:
-    """A line on a terminal that says how far it is, how fast, and how long it will take."""
-    terminal = sys.stderr.isatty()
-    for tally in progress:
-        if terminal:
-            click.echo("\r\x1b[K" + _progress(tally, time.monotonic() - started), err=True, nl=False)
-        yield tally
-    if terminal:
-        click.echo("\r\x1b[K", err=True, nl=False)
+class _Asked(NamedTuple):
+    """What the command line asked for; no attrs class, because ``--help`` imports click alone."""
+
+    sources: Sequence[Source]
+    selection: Selection
+    rhythm: Rhythm | None
+    config: Config
+    format_: str
+
+    def replayed(self, store: Store, progress: Progress) -> Iterator[Tally]:
+        """The replay, told of while it goes on."""
+        from openlineage_bridge.pipeline import Pipeline
+        from openlineage_bridge.replay import replay
+
+        pipeline = Pipeline(store, translator_of(self.config), self.config.lineage_window)
+        return progress.follow(
+            replay(self.sources, store, pipeline, selection=self.selection, rhythm=self.rhythm)
+        )
 
 
-def _progress(tally: Tally, seconds: float) -> str:
-    reading, rate = tally.reading, tally.events / max(seconds, 0.001)
-    text = f"{tally.events:,} events, {rate:,.0f} a second"
-    if reading.total and reading.read:
-        share = min(reading.read / reading.total, 1.0)
-        text += f", {share:.0%}, {seconds / share - seconds:.0f} s left"
-    return text
+# --- for real -------------------------------------------------------------------------------------------------------
+
+
+def _replay(asked: _Asked) -> NoReturn:
+    from openlineage_bridge.cli.progress import Progress
+    from openlineage_bridge.replay import Tally
+    from openlineage_bridge.store import Store
+
+    destinations, progress, tally = list(destinations_of(asked.config).values()), Progress(), Tally()
+    with Store(asked.config.store) as store:
+        try:
+            for tally in asked.replayed(store, progress):  # noqa: B007  - the last one is what was done
+                if asked.rhythm:
+                    _deliver(store, destinations)
+            report = _deliver(store, destinations)
+        except KeyboardInterrupt:
+            _say_how_to_go_on(tally)
+            raise
+        finally:
+            for each in destinations:
+                each.close()
+        waiting = store.aspects.waiting()
+    _summarise(tally, report, waiting, progress.seconds, asked.format_)
+    incomplete = tally.refused or tally.reading.problems or report.refused
+    click.get_current_context().exit(4 if report.postponed else 3 if incomplete else 0)
+
+
+def _deliver(store: Store, destinations: Sequence[Destination]) -> Report:
+    from openlineage_bridge.delivery import deliver
+    from openlineage_bridge.pacing import Report
+
+    return deliver(store, *destinations) if destinations else Report()
+
+
+def _say_how_to_go_on(tally: Tally) -> None:
+    done = tally.events + tally.reading.before
+    click.echo(f"{done:,} events are in; the same command goes on behind them", err=True)
 
 
 def _summarise(tally: Tally, report: Report, waiting: int, seconds: float, format_: str) -> None:
     if format_ == "json":
-        _print_json(tally, report, waiting)
+        import attrs
+
+        from openlineage_bridge.cli.output import print_json
+
+        print_json(_as_json(tally) | {"delivery": attrs.asdict(report), "waiting": waiting})
         return
-    click.echo(
-        f"{tally.events:,} events from {tally.reading.files} files in {seconds:.1f} s: "
-        f"{tally.new:,} new, {tally.known:,} known already, {tally.rejected.count:,} refused",
-        err=True,
-    )
-    for problem in tally.reading.problems:
-        click.echo(f"  {problem}", err=True)
-    _list("refused, and kept in quarantine", tally.rejected)
-    _list("read leniently", tally.lenient)
+    _print_tally(tally, seconds)
     click.echo(f"{report.delivered:,} proposals delivered, {waiting:,} still to be delivered", err=True)
     if report.reason:
         click.echo(f"  the destination said: {report.reason}", err=True)
+
+
+def _print_tally(tally: Tally, seconds: float, refused: str = "refused, and kept in quarantine") -> None:
+    reading = tally.reading
+    click.echo(
+        f"{tally.events:,} events from {reading.files} files in {seconds:.1f} s: "
+        f"{tally.new:,} new, {tally.known:,} known already, {tally.rejected.count:,} refused"
+        + (f", {tally.left_out:,} not asked for" if tally.left_out else ""),
+        err=True,
+    )
+    if reading.before:
+        click.echo(
+            f"  went on behind {reading.before:,} events of an interrupted replay, {reading.refused_before:,} of them refused",
+            err=True,
+        )
+    for problem in [*reading.problems, *(f"{name}: the file is empty" for name in reading.empty)]:
+        click.echo(f"  {problem}", err=True)
+    _list(refused, tally.rejected)
+    _list("read leniently", tally.lenient)
 
 
 def _list(what: str, notes: Notes) -> None:
@@ -125,19 +213,33 @@ def _list(what: str, notes: Notes) -> None:
         click.echo(f"    … and {notes.count - SHOWN:,} more", err=True)
 
 
-def _print_json(tally: Tally, report: Report, waiting: int) -> None:
-    import attrs
-
-    from openlineage_bridge.cli.output import print_json
-
-    summary: dict[str, Any] = {
+def _as_json(tally: Tally) -> dict[str, Any]:
+    return {
         "events": tally.events,
         "new": tally.new,
         "known": tally.known,
+        "left_out": tally.left_out,
+        "before": tally.reading.before,
+        "refused_before": tally.reading.refused_before,
         "rejected": [{"where": where, "reason": reason} for where, reason in tally.rejected.first],
         "lenient": [{"where": where, "warning": warning} for where, warning in tally.lenient.first],
         "problems": tally.reading.problems,
-        "delivery": attrs.asdict(report),
-        "waiting": waiting,
+        "empty": tally.reading.empty,
     }
-    print_json(summary)
+
+
+# --- to see what it would do ----------------------------------------------------------------------------------------
+
+
+def _rehearse(asked: _Asked) -> NoReturn:
+    from openlineage_bridge.cli.differences import print_changes
+    from openlineage_bridge.cli.progress import Progress
+    from openlineage_bridge.store.rehearsal import rehearsal
+
+    progress = Progress()
+    with rehearsal(asked.config.store) as rehearsed:
+        *_, tally = asked.replayed(rehearsed.store, progress)
+        print_changes(rehearsed.changes(), asked.format_)
+    _print_tally(tally, progress.seconds, refused="would be refused")
+    click.echo("nothing was kept and nothing was sent", err=True)
+    click.get_current_context().exit(3 if tally.refused or tally.reading.problems else 0)

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import click
 
-from openlineage_bridge.cli.options import config_option, load_config, sink_of, store_option, translator_of
+from openlineage_bridge.cli.options import (
+    config_option,
+    destinations_of,
+    load_config,
+    store_option,
+    translator_of,
+)
+
+FILE = click.Path(path_type=Path)
 
 
 @click.command("serve")
@@ -17,9 +25,30 @@ from openlineage_bridge.cli.options import config_option, load_config, sink_of, 
 @click.option(
     "--insecure", is_flag=True, default=None, help="Accept events from other machines without a token."
 )
+@click.option("--tls-certificate", metavar="FILE", type=FILE, help="Speak HTTPS with this certificate (PEM).")
+@click.option("--tls-key", metavar="FILE", type=FILE, help="The certificate's key (PEM).")
+@click.option(
+    "--follow",
+    metavar="PATH",
+    multiple=True,
+    type=FILE,
+    help="Also take the events of this file, or folder of files, as they are written; may be repeated.",
+)
+@click.option(
+    "--strict", is_flag=True, help="Do not start on a damaged store, instead of saving what can be read."
+)
 @config_option
 def command(
-    store: Path | None, host: str | None, port: int | None, insecure: bool | None, config_file: Path | None
+    *,
+    store: Path | None,
+    host: str | None,
+    port: int | None,
+    insecure: bool | None,
+    tls_certificate: Path | None,
+    tls_key: Path | None,
+    follow: tuple[Path, ...],
+    config_file: Path | None,
+    strict: bool,
 ) -> None:
     """Receive events over HTTP, keep them, and keep the catalog equal to what they say.
 
@@ -30,24 +59,47 @@ def command(
     Examples:
       openlineage-bridge serve --store bridge.db
       openlineage-bridge serve --config openlineage-bridge.yml --port 8090
+      openlineage-bridge serve --follow /var/log/spark/lineage.jsonl --follow /data/events/
+
+    Exit code 1 when the store turns out to be damaged while it runs: start it again, and it is mended.
     """
+    from openlineage_bridge.receivers.follow import Follower
     from openlineage_bridge.server.app import create_app
     from openlineage_bridge.server.logs import configure
     from openlineage_bridge.server.run import Server, bind
+    from openlineage_bridge.server.tls import context_of
     from openlineage_bridge.service import Service
     from openlineage_bridge.store.status import Queries
 
     config = load_config(
-        config_file, store=store, server__host=host, server__port=port, server__insecure=insecure
+        config_file,
+        store=store,
+        follow=[str(path) for path in follow] or None,
+        server__host=host,
+        server__port=port,
+        server__insecure=insecure,
+        server__tls__certificate=tls_certificate,
+        server__tls__key=tls_key,
     )
-    translator, sink = translator_of(config), sink_of(config)
+    translator, destinations = translator_of(config), destinations_of(config)
     configure()
+    tls = context_of(config.server.tls) if config.server.tls else None
     listener = bind(config.server)
     service = Service(
-        config.store, translator, sink, config.lineage_window, retention=config.retention, space=config.space
+        config.store,
+        translator,
+        window=config.lineage_window,
+        retention=config.retention,
+        space=config.space,
+        also=destinations,
+        strict=strict,
     )
     try:
-        received = Server(create_app(service, Queries(config.store), config, service), listener).listen()
+        app = create_app(service, Queries(config.store), config, service)
+        server = Server(app, listener, tls)
+        service.when_damaged(server.stop)
+        with Follower(service, config.follow, app.state.metrics.count_followed):
+            received = server.listen()
     finally:
         service.close()
-    click.get_current_context().exit(130 if received == signal.SIGINT else 0)
+    click.get_current_context().exit(1 if service.damaged else 130 if received == signal.SIGINT else 0)

@@ -41,7 +41,7 @@ def command(store: Path | None, config_file: Path | None, runs: int, format_: st
 
 
 def _print(store: Path, figures: dict[str, Any]) -> None:
-    from openlineage_bridge.cli.output import moment, table
+    from openlineage_bridge.cli.output import moment, plain, table
 
     quarantine, runs = figures["quarantine_events"], figures["runs"]
     click.echo(click.style(f"Store {store}", bold=True))
@@ -59,13 +59,26 @@ def _print(store: Path, figures: dict[str, Any]) -> None:
         ("newest event", moment(figures["newest_event"]), "UTC"),
     ]
     table(rows)
-    if figures["outbox_reason"]:
-        click.echo(
-            f"  the destination said, after {figures['outbox_attempts']} attempts in "
-            f"{timedelta(seconds=int(figures['delivery_lag_seconds']))} h: {figures['outbox_reason']}"
-        )
+    for name, destination in figures["destinations"].items():
+        click.echo(f"  to {plain(name)}: {_standing(destination)}")
     if quarantine:
         click.echo(f"  look at the quarantine with: openlineage-bridge quarantine list --store {store}")
+    if figures["stores_set_aside"]:
+        click.echo(f"  a damaged store was set aside: openlineage-bridge doctor store --store {store}")
+
+
+def _standing(destination: dict[str, Any]) -> str:
+    """How far a destination is, and what it last said, in words."""
+    from openlineage_bridge.cli.output import plain
+
+    if not destination["waiting"]:
+        return f"has all {destination['takes']}"
+    lag = timedelta(seconds=int(destination["lag_seconds"]))
+    text = f"{destination['waiting']:,} {destination['takes']} behind, the oldest for {lag} h"
+    if destination["failures"]:
+        times = "once" if destination["failures"] == 1 else f"{destination['failures']} times in a row"
+        text += f"; it would not have them {times}: {plain(destination['reason'])}"
+    return text
 
 
 def _parts(counts: dict[str, int]) -> str:

@@ -22,7 +22,7 @@ def command(paths: tuple[str, ...], config_file: Path | None) -> None:
       openlineage-bridge translate events/*.jsonl | jq -r .entityUrn | sort -u
     """
     from openlineage_bridge.pipeline import Pipeline
-    from openlineage_bridge.receivers.files import find
+    from openlineage_bridge.receivers.sources import find
     from openlineage_bridge.replay import replay
     from openlineage_bridge.store import Store
     from openlineage_bridge.store.aspects import holdings
@@ -34,6 +34,9 @@ def command(paths: tuple[str, ...], config_file: Path | None) -> None:
         *_, tally = replay(find(paths), store, pipeline)
         for proposal in holdings(store.connection):
             click.echo(proposal.to_mcp())
-    for place, reason in [*tally.rejected.first, *(("", problem) for problem in tally.reading.problems)]:
-        click.echo(f"{place}: {reason}" if place else reason, err=True)
-    click.get_current_context().exit(3 if tally.rejected.count else 0)
+    reading = tally.reading
+    for place, reason in tally.rejected.first:
+        click.echo(f"{place}: {reason}", err=True)
+    for problem in [*reading.problems, *(f"{name}: the file is empty" for name in reading.empty)]:
+        click.echo(problem, err=True)
+    click.get_current_context().exit(3 if tally.rejected.count or reading.problems else 0)

@@ -63,7 +63,7 @@ def _catalog(config: Config) -> Catalog:
     from openlineage_bridge.translation import Catalog, load_sink
 
     name = str(config.translator_options.get("sink", "none"))
-    sink = load_sink("rest" if name in ("none", "file") else name, config.translator_options)
+    sink = load_sink("rest" if name in ("none", "file", "kafka") else name, config.translator_options)
     if not isinstance(sink, Catalog):
         raise ConfigError(f"the sink {name!r} cannot be asked what its destination has")
     return sink

@@ -2,7 +2,10 @@
 
 * ``http``       what the Starlette app calls for ``POST /api/v1/lineage`` and ``/lineage/batch``
 * ``gathering``  hands over together what arrives together
-* ``files``      event files of every shape that producers and people write
+* ``sources``    where event files are: paths, patterns, archives, object stores, Marquez (``marquez``)
+* ``files``      event files of every shape that producers and people write (``content``: their bytes; ``wrapping``: what
+                 other tools put around events)
+* ``follow``     files that grow, are rotated and truncated
 
 A receiver puts bytes into the inbox and acknowledges to its own source **only after** the receipt is there: a receipt
 means "committed with a full fsync". What the sender must change (``Rejected``) is kept in quarantine and reported; when
@@ -13,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import Protocol
+from typing import Any, Protocol
 
 import attrs
 
@@ -55,4 +58,33 @@ class Inbox(Protocol):
             RetryLater: The bridge is stopping or too busy.
             StorageError: The store cannot be written.
         """
+        ...
+
+
+@attrs.frozen
+class Position:
+    """How far a receiver has come in something that it reads.
+
+    Args:
+        reader: Which receiver.
+        source: What it reads.
+        place: Where it goes on: plain JSON types.
+    """
+
+    reader: str
+    source: str
+    place: dict[str, Any]
+
+
+class PositionedInbox(Protocol):
+    """Where receivers put events that come from something with places in it: a file, a partition."""
+
+    def accept(
+        self, bodies: Sequence[bytes], receiver: str, position: Position | None
+    ) -> Future[list[Receipt]]:
+        """See ``Inbox.accept``; the position is committed together with the events."""
+        ...
+
+    def reached(self, reader: str, source: str) -> Future[dict[str, Any] | None]:
+        """The place that was committed last; None where nothing was read."""
         ...

@@ -15,9 +15,10 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from openlineage_bridge.config import Config
+from openlineage_bridge.errors import BridgeError
 from openlineage_bridge.receivers import Inbox
 from openlineage_bridge.receivers.http import HttpReceiver
-from openlineage_bridge.server.auth import ADMIN_PREFIX, Access, Guard
+from openlineage_bridge.server.auth import ADMIN_PREFIX, DELIVERY_PREFIX, Access, Guard
 from openlineage_bridge.server.health import Health
 from openlineage_bridge.server.ingest import SECURITY_HEADERS, Ingest
 from openlineage_bridge.server.metrics import Metrics
@@ -63,15 +64,17 @@ def create_app(
         routes += [
             Route(f"{ADMIN_PREFIX}retry", operator.retry, methods=["POST"]),
             Route(f"{ADMIN_PREFIX}drop", operator.drop, methods=["POST"]),
+            Route(f"{DELIVERY_PREFIX}redeliver", operator.redeliver, methods=["POST"]),
         ]
     app = Starlette(
         routes=routes,
         middleware=[Middleware(_SecurityHeaders), Middleware(Guard, access=access)],
-        exception_handlers={HTTPException: _plain_words},
+        exception_handlers={HTTPException: _plain_words, BridgeError: _try_again},
     )
     app.router.redirect_slashes = False  # a redirect makes some clients drop the body
     app.state.health = health
     app.state.ingest = ingest
+    app.state.metrics = metrics
     return app
 
 
@@ -84,6 +87,10 @@ def _anywhere(path: str, endpoint: object) -> list[Route]:
 def _plain_words(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+def _try_again(_request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 503)
 
 
 @attrs.frozen

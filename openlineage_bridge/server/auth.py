@@ -19,6 +19,7 @@ from openlineage_bridge.errors import ConfigError
 OPEN_PATHS = frozenset({"/livez", "/readyz", "/healthcheck", "/metrics"})
 OPEN_PREFIX = "/static/"
 ADMIN_PREFIX = "/api/v1/quarantine/"
+DELIVERY_PREFIX = "/api/v1/delivery/"
 
 _FOREIGN_PAGE = "this request was made by a page of another site"
 _UNKNOWN = "send the header 'Authorization: Bearer <token>' with a token that the bridge knows"
@@ -133,7 +134,7 @@ def _needed(method: str, path: str) -> Role | None:
     """
     if method in {"GET", "HEAD"}:
         return None if path in OPEN_PATHS or path.startswith(OPEN_PREFIX) else Role.READ
-    return Role.ADMIN if path.startswith(ADMIN_PREFIX) else Role.WRITE
+    return Role.ADMIN if path.startswith((ADMIN_PREFIX, DELIVERY_PREFIX)) else Role.WRITE
 
 
 @attrs.frozen

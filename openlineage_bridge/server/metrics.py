@@ -29,6 +29,13 @@ GAUGES: dict[str, tuple[str | None, str]] = {
         "What was refused or could not be processed, by the stage where it failed",
     ),
     "disk_free_bytes": (None, "Free space where the store is"),
+    "stores_set_aside": (None, "Damaged stores that were set aside and still lie beside the store"),
+}
+# Figure of a destination → what it means.
+DESTINATION_GAUGES = {
+    "waiting": "What a destination still lacks: aspects, or events where it takes these",
+    "lag_seconds": "Age of the oldest of it",
+    "failures": "Attempts in a row that the destination would not have; 0 while it takes what it is given",
 }
 ACK_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0)
 
@@ -47,6 +54,10 @@ class _Figures(Collector):
         for name, (label, meaning) in GAUGES.items():
             if name in figures:
                 yield _gauge(f"olbridge_{name}", label, meaning, figures[name])
+        destinations = figures.get("destinations", {})
+        for name, meaning in DESTINATION_GAUGES.items():
+            by_destination = {label: each[name] for label, each in destinations.items()}
+            yield _gauge(f"olbridge_destination_{name}", "destination", meaning, by_destination)
 
 
 def _gauge(name: str, label: str | None, meaning: str, figure: Any) -> GaugeMetricFamily:
@@ -92,6 +103,7 @@ class Metrics:
         # Looking a label up costs more than counting.
         self._answered = _Answered(self._answers)
         self._received_http = self._received.labels("http")
+        self._received_follow = self._received.labels("follow")
         self.registry.register(_Figures(queries))
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
@@ -106,6 +118,10 @@ class Metrics:
         for reason in answer.rejected:
             self._rejected.labels(reason).inc()
         self._ack.observe(seconds)
+
+    def count_followed(self, events: int) -> None:
+        """Count what was taken from the files that are followed."""
+        self._received_follow.inc(events)
 
     async def show(self, _request: Request) -> Response:
         """``/metrics`` in Prometheus' text format."""

@@ -1,4 +1,4 @@
-"""What an operator changes in a running bridge: ``POST /api/v1/quarantine/retry`` and ``/drop``.
+"""What an operator changes in a running bridge: ``POST /api/v1/quarantine/retry``, ``/drop`` and ``/delivery/redeliver``.
 
 The service has the store to itself, so the command line asks it rather than the file.
 """
@@ -15,7 +15,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from openlineage_bridge.errors import BridgeError
+from openlineage_bridge.errors import BridgeError, ConfigError
 from openlineage_bridge.recovery import Report
 
 MOST_BYTES = 1024 * 1024
@@ -32,6 +32,10 @@ class Operations(Protocol):
         """Forget what is in quarantine: these numbers, or everything."""
         ...
 
+    def redeliver(self, urns: Collection[str] | None, to: str | None) -> Future[dict[str, int]]:
+        """Deliver these entities again, or everything, to one destination or all; by its name what waits for each."""
+        ...
+
 
 @attrs.frozen
 class _Order:
@@ -42,6 +46,19 @@ class _Order:
     """
 
     numbers: list[int] | None
+
+
+@attrs.frozen
+class _Redelivery:
+    """The body of a request.
+
+    Args:
+        urns: Which entities; null for all of them.
+        to: The name of a destination; null for all of them.
+    """
+
+    urns: list[str] | None
+    to: str | None = None
 
 
 @attrs.frozen
@@ -61,6 +78,20 @@ class Operator:
     async def drop(self, request: Request) -> Response:
         """The same, for good."""
         return await _answer(request, self.operations.drop)
+
+    async def redeliver(self, request: Request) -> Response:
+        """``{"urns": ["urn:li:…"], "to": "datahub"}``, or null for all; the answer says how much waits for each."""
+        try:
+            order = msgspec.json.decode(await _body(request), type=_Redelivery)
+        except msgspec.DecodeError as error:
+            return JSONResponse(
+                {"error": f'say what: {{"urns": ["urn:li:…"]}}, or null for all: {error}'}, 400
+            )
+        try:
+            waiting = await asyncio.wrap_future(self.operations.redeliver(order.urns, order.to))
+        except BridgeError as error:
+            return JSONResponse({"error": str(error)}, 400 if isinstance(error, ConfigError) else 503)
+        return JSONResponse(waiting)
 
 
 async def _answer(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import functools
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from types import FrameType
@@ -18,6 +20,7 @@ from starlette.applications import Starlette
 from openlineage_bridge.config import ServerConfig
 from openlineage_bridge.errors import ConfigError
 from openlineage_bridge.server.auth import check_address
+from openlineage_bridge.server.deadlines import SECONDS, Phase
 from openlineage_bridge.server.limits import HEADER_BYTES, KEEP_ALIVE_SECONDS
 from openlineage_bridge.server.protocol import EventProtocol
 
@@ -64,11 +67,11 @@ def _why_not(error: OSError, config: ServerConfig) -> str:
             return f"cannot listen on {config.host} port {config.port}: {error.strerror}"
 
 
-def url_of(listener: socket.socket) -> str:
+def url_of(listener: socket.socket, scheme: str = "http") -> str:
     """Where a browser on this machine finds the server."""
     host, port = listener.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - read, not bound
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 class Server(uvicorn.Server):
@@ -77,14 +80,15 @@ class Server(uvicorn.Server):
     Args:
         app: Made by ``create_app``.
         listener: Made by ``bind``; closed when the server stops.
+        tls: Made by ``tls.context_of``; None for HTTP.
 
     ``stop()`` may be called from any thread. A second signal stops without waiting for requests.
     """
 
-    def __init__(self, app: Starlette, listener: socket.socket) -> None:
-        super().__init__(_settings(app))
+    def __init__(self, app: Starlette, listener: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(_settings(app, tls))
         self.listener = listener
-        self.url = url_of(listener)
+        self.url = url_of(listener, "https" if tls else "http")
         self.ready = threading.Event()
         self.received_signal: signal.Signals | None = None
         self._health = app.state.health
@@ -103,8 +107,12 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to accept, and say so."""
-        await super().startup(sockets=sockets)
         self._loop = asyncio.get_running_loop()
+        if self.config.ssl:  # uvicorn leaves it at a minute
+            self._loop.create_server = functools.partial(  # type: ignore[method-assign]
+                self._loop.create_server, ssl_handshake_timeout=SECONDS[Phase.HEAD]
+            )
+        await super().startup(sockets=sockets)
         _log.info("listening", url=self.url)
         self.ready.set()
 
@@ -142,8 +150,8 @@ class Server(uvicorn.Server):
                 signal.signal(each, handler)
 
 
-def _settings(app: Starlette) -> uvicorn.Config:
-    return uvicorn.Config(
+def _settings(app: Starlette, tls: ssl.SSLContext | None) -> uvicorn.Config:
+    settings = uvicorn.Config(
         app,
         http=EventProtocol,  # on h11: pure Python and strict about headers; see h11_max_incomplete_event_size
         loop="asyncio",
@@ -157,3 +165,6 @@ def _settings(app: Starlette) -> uvicorn.Config:
         timeout_graceful_shutdown=GRACE_SECONDS,
         h11_max_incomplete_event_size=HEADER_BYTES,
     )
+    settings.load()
+    settings.ssl = tls
+    return settings

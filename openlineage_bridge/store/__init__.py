@@ -7,6 +7,9 @@
 * ``facts``     what OpenLineage now says
 * ``jobs``      the state of runs, and what each job reads and writes now
 * ``aspects``   what the catalog should hold, and what it still lacks
+* ``destinations`` which there are, what each last said, and up to where it has the events
+* ``positions`` how far readers of files have come
+* ``rehearsal`` a copy in which something is tried
 * ``retention`` what may leave the store
 * ``space``     room for all that, and what happens without
 * ``graph``     the lineage graph, for people
@@ -23,11 +26,13 @@ from typing import Self
 from openlineage_bridge.config import RetentionConfig
 from openlineage_bridge.store.aspects import AspectTable
 from openlineage_bridge.store.database import Database
+from openlineage_bridge.store.destinations import DestinationTable
 from openlineage_bridge.store.facts import FactTable
 from openlineage_bridge.store.inbox import InboxTable
 from openlineage_bridge.store.jobs import JobTable
+from openlineage_bridge.store.positions import PositionTable
 from openlineage_bridge.store.quarantine import QuarantineTable
-from openlineage_bridge.store.retention import prune
+from openlineage_bridge.store.retention import prune, shrink
 
 __all__ = ["Store"]
 
@@ -50,6 +55,8 @@ class Store:
         self.facts = FactTable(self.connection)
         self.jobs = JobTable(self.connection)
         self.aspects = AspectTable(self.connection)
+        self.destinations = DestinationTable(self.connection)
+        self.positions = PositionTable(self.connection)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -61,6 +68,11 @@ class Store:
         """Remove some of what may leave, in one transaction; 0 means that nothing more may (``store.retention``)."""
         with self.transaction():
             return prune(self.connection, retention, window=window, now=now)
+
+    def shrink(self) -> int:
+        """Give some of what is free inside the file back to the disk; 0 when there is not much (``store.retention``)."""
+        with self.transaction():
+            return shrink(self.connection)
 
     def close(self) -> None:
         """Close the file and let others open it."""

@@ -1,9 +1,9 @@
 """What the catalog should hold, what it still lacks (the outbox), and what it was last given.
 
 Several owners may claim the same aspect of the same entity (each task also describes its flow): the highest rank holds,
-ties are broken by content. An aspect is in the outbox exactly while what holds differs from what was delivered, at most
-one row per (urn, aspect) and, for timeseries, per moment: an hour of outage leaves as many rows as there are changed
-aspects, not events.
+ties are broken by content. An aspect is in the outbox of a destination exactly while what holds differs from what that
+destination was given, at most one row per (urn, aspect) and, for timeseries, per moment: an hour of outage leaves as many
+rows as there are changed aspects, not events.
 """
 
 from __future__ import annotations
@@ -14,14 +14,29 @@ from collections.abc import Iterable, Iterator, Sequence
 import attrs
 
 from openlineage_bridge.events import digest, encode
+from openlineage_bridge.store.destinations import Addressee, DestinationTable
 from openlineage_bridge.translation import Aspect, Proposal
 
 VERSIONED = -1
 """Stands for the moment of a versioned aspect, which has none."""
 
+NOBODY = 0
+"""Stands for the destination while none is configured: what a first one will lack is written down all the same."""
+
 _HOLDS = "ORDER BY rank DESC, digest DESC LIMIT 1"
 
 _NOW = "CAST(strftime('%s', 'now') AS INTEGER)"
+
+_LACKING = f"INSERT OR IGNORE INTO outbox (urn, name, at, destination, since) VALUES (?, ?, ?, ?, {_NOW})"
+
+_ALL_LACKING = f"""INSERT OR IGNORE INTO outbox (urn, name, at, destination, since)
+    SELECT urn, name, at, :destination, {_NOW} FROM aspects AS claimed
+    WHERE (:urn IS NULL OR urn = :urn) AND NOT EXISTS (
+        SELECT 1 FROM delivered AS given WHERE given.urn = claimed.urn AND given.name = claimed.name
+        AND given.at = claimed.at AND given.destination = :destination AND given.digest = (
+            SELECT digest FROM aspects WHERE urn = claimed.urn AND name = claimed.name AND at = claimed.at {_HOLDS}
+        )
+    ) ORDER BY rowid"""
 
 Key = tuple[str, str, int]
 """``urn``, aspect name, and moment in milliseconds or VERSIONED."""
@@ -33,6 +48,7 @@ class Due:
 
     seq: int
     attempts: int
+    destination: int
     digest: bytes
     proposal: Proposal
 
@@ -42,6 +58,10 @@ class AspectTable:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        rows = connection.execute(
+            "SELECT id FROM destinations WHERE active AND forwarded IS NULL ORDER BY id"
+        )
+        self._active = tuple(number for (number,) in rows) or (NOBODY,)
 
     # --- what should be held
 
@@ -68,30 +88,42 @@ class AspectTable:
                 )
                 self._compare(key)
 
-    def _compare(self, key: Key) -> None:
-        """Put the aspect into the outbox, or take it out, as what holds differs from what was delivered or not."""
+    def _compare(self, key: Key, only: int | None = None) -> None:
+        """Put the aspect into the outboxes, or take it out, as what holds differs from what was delivered or not.
+
+        Args:
+            key: The aspect.
+            only: The one destination that may be concerned; None for all.
+        """
         holds = self._connection.execute(
             f"SELECT digest FROM aspects WHERE urn = ? AND name = ? AND at = ? {_HOLDS}", key
         ).fetchone()
-        given = self._connection.execute(
-            "SELECT digest FROM delivered WHERE urn = ? AND name = ? AND at = ?", key
-        ).fetchone()
-        if holds is None or holds == given:
+        if holds is None:
             self._connection.execute("DELETE FROM outbox WHERE urn = ? AND name = ? AND at = ?", key)
-        else:
-            self._connection.execute(
-                f"INSERT OR IGNORE INTO outbox (urn, name, at, since) VALUES (?, ?, ?, {_NOW})", key
-            )
+            return
+        given = self._connection.execute(
+            "SELECT destination, digest FROM delivered WHERE urn = ? AND name = ? AND at = ?", key
+        ).fetchall()
+        for destination in self._active if only is None else (only,):
+            if (destination, *holds) in given:
+                statement = "DELETE FROM outbox WHERE urn = ? AND name = ? AND at = ? AND destination = ?"
+            else:
+                statement = _LACKING
+            self._connection.execute(statement, (*key, destination))
 
     # --- what is still lacking
 
-    def due(self, limit: int, after: int = 0) -> list[Due]:
-        """The oldest outbox rows behind ``after``, with what is to be delivered."""
+    def due(self, limit: int, after: int = 0, destination: int | None = None) -> list[Due]:
+        """The oldest outbox rows behind ``after``, with what is to be delivered; of the first destination if none is named."""
+        whose = self._active[0] if destination is None else destination
         rows = self._connection.execute(
-            "SELECT seq, attempts, urn, name, at FROM outbox WHERE seq > ? ORDER BY seq LIMIT ?",
-            (after, limit),
+            "SELECT seq, attempts, urn, name, at FROM outbox WHERE destination = ? AND seq > ? ORDER BY seq LIMIT ?",
+            (whose, after, limit),
         ).fetchall()
-        return [Due(seq, attempts, *self._holding((urn, name, at))) for seq, attempts, urn, name, at in rows]
+        return [
+            Due(seq, attempts, whose, *self._holding((urn, name, at)))
+            for seq, attempts, urn, name, at in rows
+        ]
 
     def _holding(self, key: Key) -> tuple[bytes, Proposal]:
         digest_, entity_type, body = self._connection.execute(
@@ -100,36 +132,61 @@ class AspectTable:
         ).fetchone()
         return digest_, _proposal(entity_type, *key, body)
 
-    def address(self, destination: str) -> None:
-        """Deliver to ``destination`` from now on; when it is another one than before, it lacks everything.
+    def address(self, *wanted: str | Addressee) -> list[int]:
+        """Deliver to these from now on; their numbers. One that was not among them before lacks what it was not given.
 
         Raises:
             StorageError: The change could not be committed.
         """
-        known = self._connection.execute("SELECT name FROM destination").fetchone()
-        if known == (destination,):
-            return
-        self._connection.execute("DELETE FROM destination")
-        self._connection.execute("INSERT INTO destination VALUES (?)", (destination,))
-        self._connection.execute("DELETE FROM delivered")
-        self._connection.execute(
-            f"INSERT OR IGNORE INTO outbox (urn, name, at, since) SELECT DISTINCT urn, name, at, {_NOW} FROM aspects "
-            "ORDER BY rowid"
+        addressees = [Addressee(each) if isinstance(each, str) else each for each in wanted]
+        destinations = DestinationTable(self._connection)
+        numbers = destinations.address(addressees)
+        taking = [number for number, each in zip(numbers, addressees, strict=True) if not each.events] or [
+            NOBODY
+        ]
+        for destination in taking:
+            if destination not in self._active:
+                self._connection.execute(_ALL_LACKING, {"destination": destination, "urn": None})
+        for former in set(self._active) - set(taking):
+            self._connection.execute("DELETE FROM outbox WHERE destination = ?", (former,))
+        self._active = tuple(taking)
+        destinations.forget()
+        return numbers
+
+    def waiting(self, destination: int | None = None) -> int:
+        """How many proposals are still to be delivered; to all destinations if none is named."""
+        count: int = self._connection.execute(
+            "SELECT count(*) FROM outbox WHERE ?1 IS NULL OR destination = ?1", (destination,)
+        ).fetchone()[0]
+        return count
+
+    def holds(self, urn: str) -> bool:
+        """Whether anything should be held about an entity."""
+        return (
+            self._connection.execute("SELECT 1 FROM aspects WHERE urn = ? LIMIT 1", (urn,)).fetchone()
+            is not None
         )
 
-    def waiting(self) -> int:
-        """How many proposals are still to be delivered."""
-        count: int = self._connection.execute("SELECT count(*) FROM outbox").fetchone()[0]
-        return count
+    def redeliver(self, destination: int, urn: str | None = None) -> int:
+        """Deliver everything once more that holds, or that holds of one entity; how many proposals then wait for it.
+
+        For a destination that was rebuilt, or in which somebody changed what is the bridge's.
+        """
+        self._connection.execute(
+            "DELETE FROM delivered WHERE destination = ?1 AND (?2 IS NULL OR urn = ?2)", (destination, urn)
+        )
+        self._connection.execute(_ALL_LACKING, {"destination": destination, "urn": urn})
+        return self.waiting(destination)
 
     def delivered(self, sent: Sequence[Due]) -> None:
         """The destination has these; what changed meanwhile stays in the outbox."""
         for each in sent:
             key = _moment(each.proposal)
             self._connection.execute(
-                "INSERT OR REPLACE INTO delivered VALUES (?, ?, ?, ?)", (*key, each.digest)
+                "INSERT OR REPLACE INTO delivered VALUES (?, ?, ?, ?, ?)",
+                (*key, each.destination, each.digest),
             )
-            self._compare(key)
+            self._compare(key, each.destination)
 
     def refused(self, sent: Sequence[Due]) -> None:
         """The destination will never take these: not offered again until they change."""

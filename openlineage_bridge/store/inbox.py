@@ -104,10 +104,13 @@ class InboxTable:
         """What a stored event says: as it was read when it arrived, if that is not long ago, else read again.
 
         Raises:
-            RejectedEvent: It cannot be read (any more).
+            RejectedEvent: It cannot be read (any more), or is not what was stored.
         """
         if pending.digest not in self._fresh:
-            return events.parse(events.canonical(pending.body))
+            canonical = events.canonical(pending.body)
+            if events.digest(canonical) != pending.digest:
+                raise RejectedEvent("its digest is another one than when it was stored: is the disk damaged?")
+            return events.parse(canonical)
         event, size = self._fresh.pop(pending.digest)
         self._fresh_bytes -= size
         return event
@@ -121,10 +124,10 @@ class InboxTable:
         return [Pending(*row) for row in rows]
 
     def again(self, arrival: Arrival, *, receiver: str, received: int) -> None:
-        """Process an event once more that was set aside; ``received`` in milliseconds."""
+        """Process an event once more that was set aside, and hand it on once more; ``received`` in milliseconds."""
         self._connection.execute(
             "INSERT INTO inbox (digest, received, receiver, body) VALUES (?, ?, ?, ?) "
-            "ON CONFLICT (digest) DO UPDATE SET done = 0",
+            "ON CONFLICT (digest) DO UPDATE SET done = 0, seq = (SELECT max(seq) + 1 FROM inbox)",
             (arrival.digest, received, receiver, arrival.body),
         )
 

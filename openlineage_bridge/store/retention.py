@@ -1,7 +1,9 @@
 """What may leave the store: events that are long processed, and runs that nobody looks at any more.
 
 A run stays while it is among the newest of its job, while it is young enough, while something about it is still to be
-delivered, and while it speaks for its job, so that pruning never changes what a job reads and writes. What the catalog was given about a run stays in the catalog.
+delivered, and while it speaks for its job, so that pruning never changes what a job reads and writes. An event stays until
+every destination that takes events has it, and the newest event always stays: its place is where counting goes on. What
+the catalog was given about a run stays in the catalog.
 """
 
 from __future__ import annotations
@@ -14,6 +16,12 @@ DAY_MS = 86_400_000
 EVENTS_AT_ONCE, RUNS_AT_ONCE = 5000, 500
 """Removed in one transaction: few, so that an acknowledgement never waits long."""
 
+PAGES_AT_ONCE = 250
+"""Given back in one transaction."""
+
+SPARE = 5
+"""One page in so many may be free."""
+
 _LEAVING = """
 SELECT run FROM (
     SELECT run, at, used,
@@ -21,7 +29,7 @@ SELECT run FROM (
            row_number() OVER (PARTITION BY job, used, result, reporting ORDER BY at DESC, run_id DESC) AS place_among_alike
     FROM runs WHERE job IN (SELECT job FROM runs WHERE at < :before)
 ) WHERE place > :runs AND at < :before AND NOT (used AND place_among_alike <= :window) AND NOT EXISTS (
-    SELECT 1 FROM aspects JOIN outbox USING (urn, name, at) WHERE owner = run AND EXISTS (SELECT 1 FROM destination)
+    SELECT 1 FROM aspects JOIN outbox USING (urn, name, at) WHERE owner = run AND destination > 0
 ) LIMIT :limit
 """
 
@@ -45,7 +53,9 @@ def prune(connection: sqlite3.Connection, retention: RetentionConfig, *, window:
         now: Milliseconds since the epoch.
     """
     events = connection.execute(
-        "DELETE FROM inbox WHERE seq IN (SELECT seq FROM inbox WHERE done AND received < ? ORDER BY seq LIMIT ?)",
+        "DELETE FROM inbox WHERE seq IN (SELECT seq FROM inbox WHERE done AND received < ? "
+        "AND seq <= (SELECT coalesce(min(forwarded), 9e18) FROM destinations WHERE active) "
+        "AND seq < (SELECT max(seq) FROM inbox) ORDER BY seq LIMIT ?)",
         (now - int(retention.event_days * DAY_MS), EVENTS_AT_ONCE),
     ).rowcount
     limits = {
@@ -60,3 +70,20 @@ def prune(connection: sqlite3.Connection, retention: RetentionConfig, *, window:
     if 0 < len(runs) < RUNS_AT_ONCE:  # the last slice: what no fact refers to any more leaves at once
         connection.execute("DELETE FROM bodies WHERE digest NOT IN (SELECT digest FROM facts)")
     return events + len(runs)
+
+
+def shrink(connection: sqlite3.Connection) -> int:
+    """Give some of what is free inside the file back to the disk, if it is much; how many pages.
+
+    Some stays, because what arrives next needs it. Stores made by versions before 0.2 do not shrink: they reuse it.
+    """
+    free, pages = _pragma(connection, "freelist_count"), _pragma(connection, "page_count")
+    surplus = free - pages // SPARE
+    if surplus <= 0:
+        return 0
+    connection.execute(f"PRAGMA incremental_vacuum({min(surplus, PAGES_AT_ONCE)})").fetchall()
+    return free - _pragma(connection, "freelist_count")
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])

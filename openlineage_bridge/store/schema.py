@@ -10,8 +10,9 @@
 ``edges``      what each job reads and writes now
 ``handovers``  whose results each job takes directly, without a dataset in between
 ``aspects``    what the catalog should hold
-``outbox``     which of those it still lacks
-``delivered``  what it was last given, and which ``destination`` that was
+``outbox``     which of those each destination still lacks
+``delivered``  what each of the ``destinations`` was last given
+``positions``  how far those who read files have come in them
 ============== =====================================================================================================
 """
 
@@ -22,7 +23,7 @@ import sqlite3
 from openlineage_bridge.errors import StorageError
 
 APPLICATION_ID = 0x4F4C4231  # "OLB1": a file that carries it is a store of ours
-VERSION = 3
+VERSION = 5
 
 _V1 = """
 CREATE TABLE inbox (
@@ -158,7 +159,64 @@ ALTER TABLE outbox ADD COLUMN since INTEGER NOT NULL DEFAULT 0;        -- second
 UPDATE outbox SET since = CAST(strftime('%s', 'now') AS INTEGER);
 """
 
-MIGRATIONS: dict[int, str] = {1: _V1, 2: _V2, 3: _V3}
+_V4 = """
+CREATE TABLE positions (
+    reader   TEXT NOT NULL,                -- who reads
+    source   TEXT NOT NULL,                -- what
+    position BLOB NOT NULL,                -- JSON, as the reader wrote it
+    PRIMARY KEY (reader, source)
+) WITHOUT ROWID;
+"""
+
+_V5 = """
+CREATE TABLE destinations (
+    id        INTEGER PRIMARY KEY,
+    name      TEXT NOT NULL UNIQUE,        -- which one it is, e.g. its address
+    label     TEXT NOT NULL,               -- what the configuration calls it
+    active    INTEGER NOT NULL,            -- whether it was configured last time
+    addressed INTEGER NOT NULL,            -- seconds since the epoch: when it was configured last
+    failures  INTEGER NOT NULL DEFAULT 0,  -- attempts in a row that it would not have
+    reason    TEXT NOT NULL DEFAULT '',    -- what it said to the last of them
+    forwarded INTEGER                      -- events up to this place in the inbox it has; NULL where aspects are delivered
+);
+INSERT INTO destinations (id, name, label, active, addressed)
+    SELECT 1, name, name, 1, CAST(strftime('%s', 'now') AS INTEGER) FROM destination;
+
+ALTER TABLE outbox RENAME TO outbox_of_one;
+CREATE TABLE outbox (
+    seq         INTEGER PRIMARY KEY AUTOINCREMENT,
+    urn         TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    at          INTEGER NOT NULL,
+    destination INTEGER NOT NULL,          -- 0 while there is none
+    since       INTEGER NOT NULL,          -- seconds since the epoch: when it began to be lacking
+    attempts    INTEGER NOT NULL DEFAULT 0,
+    reason      TEXT NOT NULL DEFAULT '',  -- what the destination last said
+    UNIQUE (urn, name, at, destination)
+);
+CREATE INDEX outbox_by_destination ON outbox (destination);
+INSERT INTO outbox SELECT seq, urn, name, at, EXISTS (SELECT 1 FROM destination), since, attempts, reason
+    FROM outbox_of_one ORDER BY seq;
+DROP TABLE outbox_of_one;
+
+ALTER TABLE delivered RENAME TO delivered_to_one;
+CREATE TABLE delivered (
+    urn         TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    at          INTEGER NOT NULL,
+    destination INTEGER NOT NULL,
+    digest      BLOB NOT NULL,
+    PRIMARY KEY (urn, name, at, destination)
+) WITHOUT ROWID;
+INSERT INTO delivered SELECT urn, name, at, 1, digest FROM delivered_to_one;
+DROP TABLE delivered_to_one;
+DROP TABLE destination;
+
+-- Which of many owners' claims holds is found without a look at the others.
+CREATE INDEX aspects_that_hold ON aspects (urn, name, at, rank, digest, owner);
+"""
+
+MIGRATIONS: dict[int, str] = {1: _V1, 2: _V2, 3: _V3, 4: _V4, 5: _V5}
 """By version: the statements that lead there from the version before. Released entries are never changed."""
 
 

@@ -6,10 +6,12 @@ beside the store is given up when there is none: what waits is then processed an
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
 import threading
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Self
@@ -32,18 +34,26 @@ def ballast_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.ballast")
 
 
-def open_store(path: Path) -> Store:
-    """The store, for writing. SQLite needs some space even to open it, so on a full disk the ballast goes first.
+def with_ballast(path: Path, opening: Callable[[], Store]) -> Store:
+    """Open a store. SQLite needs some space even to open one, so on a full disk the ballast goes first.
 
     Raises:
         StorageError: See ``Store``.
     """
     try:
-        return Store(path)
-    except StorageError:
-        if not _removed(ballast_of(path)):
+        return opening()
+    except StorageError as error:
+        if not _for_want_of_space(error) or not _removed(ballast_of(path)):
             raise
-        return Store(path)
+        return opening()
+
+
+def _for_want_of_space(error: StorageError) -> bool:
+    """Whether a full disk may be the reason: SQLite does not always say so when it cannot make its files."""
+    name = getattr(error.__cause__, "sqlite_errorname", "")
+    return name.startswith(("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN")) or (
+        getattr(error.__cause__, "errno", None) == errno.ENOSPC
+    )
 
 
 def _removed(file: Path) -> bool:

@@ -14,8 +14,10 @@ import attrs
 
 from openlineage_bridge.events import decode
 from openlineage_bridge.facts import Kind
-from openlineage_bridge.store.database import open_readonly
+from openlineage_bridge.store.database import explained, open_readonly
+from openlineage_bridge.store.destinations import destination_figures
 from openlineage_bridge.store.graph import Graph, GraphQueries, Node
+from openlineage_bridge.store.salvage import set_aside
 
 
 @attrs.frozen
@@ -54,8 +56,11 @@ class Queries:
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         with closing(open_readonly(self._path)) as connection:
-            connection.execute("BEGIN")  # one consistent view for all statements of a question
-            yield connection
+            try:
+                connection.execute("BEGIN")  # one consistent view for all statements of a question
+                yield connection
+            except sqlite3.Error as error:
+                raise explained(self._path, error) from error
 
     def check(self) -> None:
         """See that the store answers, at next to no cost."""
@@ -65,7 +70,10 @@ class Queries:
     def status(self) -> dict[str, Any]:
         """The figures of the store, by table."""
         with self._open() as connection:
-            return figures(connection) | {"disk_free_bytes": shutil.disk_usage(Path(self._path).parent).free}
+            return figures(connection) | {
+                "disk_free_bytes": shutil.disk_usage(Path(self._path).parent).free,
+                "stores_set_aside": len(set_aside(Path(self._path))),
+            }
 
     def find(self, text: str) -> list[Node]:
         """The nodes that ``text`` names exactly."""
@@ -95,7 +103,8 @@ def figures(connection: sqlite3.Connection) -> dict[str, Any]:
 
     ``inbox_events`` wait to be processed and ``outbox_aspects`` to be delivered; ``outbox_attempts`` and ``outbox_reason`` are
     those of the aspect that was offered most often without success; ``newest_event`` is in microseconds since the epoch.
-    The ages, in seconds, are those of the oldest event that waits and of the oldest aspect that is lacking.
+    The ages, in seconds, are those of the oldest event that waits and of the oldest aspect that is lacking. ``destinations``
+    has, by label, what waits for each of them and what it last said.
     """
 
     def one(query: str) -> Any:
@@ -125,11 +134,14 @@ def figures(connection: sqlite3.Connection) -> dict[str, Any]:
         "runs": by("SELECT coalesce(result, 'RUNNING'), count(*) FROM runs GROUP BY 1 ORDER BY 1"),
         "facts": one("SELECT count(*) FROM facts"),
         "aspects": one("SELECT count(*) FROM (SELECT DISTINCT urn, name, at FROM aspects)"),
-        "delivered_aspects": one("SELECT count(*) FROM delivered"),
+        "delivered_aspects": one(
+            "SELECT count(*) FROM delivered WHERE destination IN (SELECT 0 UNION SELECT id FROM destinations WHERE active)"
+        ),
         "outbox_aspects": one("SELECT count(*) FROM outbox"),
         "delivery_lag_seconds": age("SELECT since FROM outbox ORDER BY seq LIMIT 1"),
         "outbox_attempts": attempts,
         "outbox_reason": reason,
+        "destinations": destination_figures(connection),
         "newest_event": one("SELECT max(at) FROM runs"),
     }
 

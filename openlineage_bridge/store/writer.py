@@ -17,8 +17,9 @@ from typing import Any, TypeVar
 import attrs
 
 from openlineage_bridge.errors import RetryLater, StorageError
-from openlineage_bridge.receivers import Receipt
+from openlineage_bridge.receivers import Position, Receipt
 from openlineage_bridge.store import Store
+from openlineage_bridge.store.database import damaged
 from openlineage_bridge.store.inbox import Arrival, inspect
 
 T = TypeVar("T")
@@ -33,6 +34,7 @@ class _Offer:
 
     arrivals: list[Arrival]
     receiver: str
+    position: Position | None
     accepted: Future[list[Receipt]]
 
 
@@ -41,10 +43,13 @@ class Writer:
 
     Args:
         open_store: Opens the store, on the new thread.
-        on_error: Told when the store cannot be written; accepting goes on to fail until it can.
+        on_damage: Told, on that thread, when the store turns out to be damaged; what is asked of it fails from then on.
     """
 
-    def __init__(self, open_store: Callable[[], Store]) -> None:
+    def __init__(
+        self, open_store: Callable[[], Store], on_damage: Callable[[BaseException], object] = lambda _: None
+    ) -> None:
+        self._on_damage = on_damage
         self._offers: deque[_Offer] = deque()
         self._tasks: deque[tuple[Callable[[Store], Any], Future[Any]]] = deque()
         self._wake = threading.Condition()
@@ -54,9 +59,11 @@ class Writer:
         self._thread.start()
         self._opened.result()
 
-    def accept(self, bodies: Sequence[bytes], receiver: str) -> Future[list[Receipt]]:
+    def accept(
+        self, bodies: Sequence[bytes], receiver: str, position: Position | None = None
+    ) -> Future[list[Receipt]]:
         """See ``Inbox.accept``. The events are looked at on the caller's thread; only the commit waits for its turn."""
-        offer = _Offer([inspect(body) for body in bodies], receiver, Future())
+        offer = _Offer([inspect(body) for body in bodies], receiver, position, Future())
         with self._wake:
             if self._closing:
                 offer.accepted.set_exception(RetryLater("the bridge is stopping: send the event again"))
@@ -107,7 +114,7 @@ class Writer:
         if offers:
             self._commit(store, offers)
         if task is not None:
-            _call(store, *task)
+            self._call(store, *task)
         return True
 
     def _next_group(self) -> list[_Offer]:
@@ -124,10 +131,10 @@ class Writer:
         now = time.time_ns() // 1_000_000
         try:
             with store.transaction():
-                receipts = [
-                    store.inbox.put(each.arrivals, receiver=each.receiver, now=now) for each in offers
-                ]
+                receipts = [_put(store, each, now) for each in offers]
         except Exception as error:
+            if damaged(error):
+                self._on_damage(error)
             for each in offers:
                 each.accepted.set_exception(
                     StorageError(f"the event could not be stored, send it again: {error}")
@@ -136,11 +143,19 @@ class Writer:
         for each, receipt in zip(offers, receipts, strict=True):
             each.accepted.set_result(receipt)
 
+    def _call(self, store: Store, task: Callable[[Store], Any], future: Future[Any]) -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            future.set_result(task(store))
+        except BaseException as error:
+            if damaged(error):
+                self._on_damage(error)
+            future.set_exception(error)
 
-def _call(store: Store, task: Callable[[Store], Any], future: Future[Any]) -> None:
-    if not future.set_running_or_notify_cancel():
-        return
-    try:
-        future.set_result(task(store))
-    except BaseException as error:
-        future.set_exception(error)
+
+def _put(store: Store, offer: _Offer, now: int) -> list[Receipt]:
+    receipts = store.inbox.put(offer.arrivals, receiver=offer.receiver, now=now)
+    if offer.position is not None:
+        store.positions.put(offer.position.reader, offer.position.source, offer.position.place)
+    return receipts

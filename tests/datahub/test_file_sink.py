@@ -126,6 +126,59 @@ def test_another_programs_file_is_not_touched(path, content):
     assert content == path.read_bytes()
 
 
+def rolled(path):
+    """What was put aside, in order, and the file itself."""
+    return [*sorted(path.parent.glob("proposals-*.json")), path]
+
+
+def test_a_full_file_is_put_aside(path, proposals):
+    """Each is a document of its own, together they hold everything once and in order, and numbers go on after a restart."""
+    sent = proposals(12)
+    for part in (sent[:6], sent[6:]):
+        sink = FileSink(path, most_bytes=400)
+        for each in part:
+            assert sink.send([each]) == [Delivered()]
+        sink.close()
+    files = rolled(path)
+
+    assert [each.urn for each in sent] == [urn for file in files for urn in urns(file)]
+    assert ["proposals-000001.json", "proposals-000002.json"] == [file.name for file in files[:2]]
+    assert len(files) >= 4
+    assert all(file.stat().st_size > 400 for file in files[:-1])
+
+
+def test_one_send_is_never_torn_apart(path, proposals):
+    """However large it is; the next one goes into a new file."""
+    sink = FileSink(path, most_bytes=1)
+    sink.send(proposals(5))
+    sink.send(proposals(2))
+    sink.close()
+
+    assert [5, 2] == [len(urns(file)) for file in rolled(path)]
+
+
+def test_rolling_survives_a_folder_that_refuses(path, proposals, monkeypatch):
+    """What could not be written is tried again, and in no file twice."""
+    sink = FileSink(path, most_bytes=1)
+    sink.send(proposals(1))
+    real, failures = os.open, [OSError(errno.EMFILE, "Too many open files")]
+
+    def refuse(*arguments):
+        if arguments[0] == path and failures:
+            raise failures.pop()
+        return real(*arguments)
+
+    monkeypatch.setattr(os, "open", refuse)
+    first = sink.send(proposals(2)[1:])
+    second = sink.send(proposals(2)[1:])
+    sink.close()
+
+    assert isinstance(first[0], Retry)
+    assert "Too many open files" in first[0].reason
+    assert second == [Delivered()]
+    assert [each.urn for each in proposals(2)] == [urn for file in rolled(path) for urn in urns(file)]
+
+
 def test_one_process_writes_at_a_time(path):
     """A second process is refused instead of mixing its lines in."""
     sink = FileSink(path)
@@ -149,5 +202,7 @@ def test_options(path, tmp_path):
     assert sink.destination == f"file://{path}"
     with pytest.raises(ConfigError, match="path"):
         FileSink.from_options({})
+    with pytest.raises(ConfigError, match="most_bytes"):
+        FileSink.from_options({"path": str(path), "most_bytes": "many"})
     with pytest.raises(ConfigError, match="cannot write"):
         FileSink(tmp_path)

@@ -41,7 +41,7 @@ def send(gms):
 
     def deliver(*proposals, **options):
         if not sinks:
-            sinks.append(RestSink(gms.url, timeout=5, datasets=DatasetOptions(**options)))
+            sinks.append(RestSink(gms.url, datasets=DatasetOptions(**options)))
         return sinks[0].send(proposals)
 
     yield deliver
@@ -131,7 +131,7 @@ def test_a_question_that_is_refused_costs_its_proposal_alone(gms, send):
 
 def test_a_server_that_is_away_is_tried_again():
     """Nothing listens: everything waits."""
-    sink = RestSink("http://127.0.0.1:9", timeout=2)
+    sink = RestSink("http://127.0.0.1:9")
 
     actual = sink.send([proposal("schemaMetadata")])
     sink.close()
@@ -222,6 +222,21 @@ def test_tags_of_jobs_are_told_in_any_case(gms, send, policy, change):
     send(Proposal("dataJob", job, "globalTags", encode(CURATED["globalTags"])), tags_and_owners=policy)
 
     assert [change] == [each["changeType"] for each in gms.received]
+
+
+@pytest.mark.parametrize("kind", ["dataJob", "dataFlow"])
+@pytest.mark.parametrize(("there", "sent"), [({}, 1), ({"domains": envelope(pipelineName="x")}, 0)])
+def test_a_job_stays_in_the_domain_that_people_gave_it(gms, send, kind, there, sent):
+    """Whatever is said of datasets, tags and owners: a rule's domain fills a gap."""
+    urn = f"urn:li:{kind}:x"
+    gms.held[urn] = there
+
+    actual = send(
+        Proposal(kind, urn, "domains", encode({"domains": ["urn:li:domain:finance"]})), schema="always"
+    )
+
+    assert [Delivered()] == actual
+    assert [(urn, "domains")] * sent == written(gms)
 
 
 def test_another_policy_is_another_destination():

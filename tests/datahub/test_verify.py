@@ -31,7 +31,7 @@ def made_by_a_connector(*names, **where):
 
 @pytest.fixture
 def look_up(gms):
-    sink = RestSink(gms.url, timeout=5)
+    sink = RestSink(gms.url)
     yield lambda *urns: [(each.standing, each.instead) for each in sink.look_up(urns)]
     sink.close()
 

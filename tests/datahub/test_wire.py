@@ -13,6 +13,15 @@ import pytest
 from datahub.emitter.mcp import MetadataChangeProposalWrapper
 from datahub.emitter.rest_emitter import DataHubRestEmitter
 from datahub.emitter.serialization_helper import post_json_transform
+from datahub.metadata.schema_classes import (
+    EdgeClass,
+    FineGrainedLineageClass,
+    OwnerClass,
+    TagAssociationClass,
+    UpstreamClass,
+)
+from datahub.specific.datajob import DataJobPatchBuilder
+from datahub.specific.dataset import DatasetPatchBuilder
 
 from openlineage_bridge.events import encode
 from openlineage_bridge.translation import Proposal
@@ -36,14 +45,23 @@ def aspects(states, accepted):
         "ownership": {"owners": [{"name": "team:x"}]},
         "tags": {"tags": [{"key": "k", "value": "v"}]},
         "datasetType": {"datasetType": "TABLE"},
+        "hierarchy": {"hierarchy": [{"type": "DATABASE", "name": "dé"}, {"type": "SCHEMA", "name": "s (1)"}]},
     }
+    checks = {"assertions": [{"assertion": "größer, als", "success": True, "column": "é"}]}
     column = {"inputFields": [{"namespace": "s3://b", "name": "é/in", "field": "é"}]}
-    source = states.use("s3://b", "é/in", facets)
+    measured = {"rowCount": 3, "columnMetrics": {"é": {"nullCount": 1, "min": 0}}}
+    source = states.use(
+        "s3://b", "é/in (1), x", facets, dataQualityAssertions=checks, dataQualityMetrics=measured
+    )
     target = states.use("kafka://b:9092", "out", columnLineage={"fields": {"x": column}})
+    table = states.use(
+        "postgres://h", "dé.s (1).t,ü", {name: facets[name] for name in ("schema", "hierarchy")}
+    )
+    local = states.use("duckdb:///data/w.duckdb", "w.main.t")
     job = states.identity(
         "flow é.task",
         jobType={"integration": "PREFECT", "jobType": "TASK"},
-        sql={"query": "SELECT 'é'"},
+        sql={"query": "SELECT 'é\n\U0001f600'"},
         **{name: facets[name] for name in ("documentation", "ownership", "tags")},
     )
     run = states.run(
@@ -53,18 +71,38 @@ def aspects(states, accepted):
         ended=1_790_000_001_000_000,
         result="COMPLETE",
         inputs=(source,),
-        outputs=(target,),
+        outputs=(target, local),
     )
     view = states.dataset("postgres://h", "d.s.v", columnLineage={"fields": {"x": column}})
     rules = [{"match": match, "platform_instance": "eu"} for match in ("s3", "prefect")]
-    translator = DataHubTranslator.from_options({"namespaces": rules})
+    siblings = {"siblings": True}
+    translator = DataHubTranslator.from_options({"namespaces": rules, "datasets": siblings})
     found = [
-        *translator.job(states.job(job, [source], [target])),
+        *translator.job(states.job(job, [source], [target, local])),
         *translator.run(run),
         *translator.dataset(source.dataset),
         *translator.dataset(view),
+        *translator.dataset(table.dataset),
+        *translator.dataset(local.dataset),
     ]
     return accepted(found)
+
+
+def test_every_kind_of_entity_is_among_them(aspects):
+    """What is compared below is all that the translator may write about."""
+    assert {
+        "assertion",
+        "container",
+        "dataFlow",
+        "dataJob",
+        "dataPlatform",
+        "dataProcessInstance",
+        "dataset",
+        "query",
+    } == {each.entity_type for each in aspects}
+    assert {"operation", "datasetProfile", "assertionRunEvent", "dataProcessInstanceRunEvent"} == {
+        each.name for each in aspects if each.timestamp_ms is not None
+    }
 
 
 def proposal(aspect):
@@ -107,6 +145,68 @@ def test_the_rest_sink_sends_what_datahubs_emitter_sends(gms, oracle, aspects):
         normalised(oracle, each) for each in our_request.pop("proposals")
     ]
     assert their_request == our_request
+
+
+# Aspect → its lists, the class of their elements, and what acryl-datahub's patch builders call adding one.
+ADDED = {
+    "globalTags": [("tags", TagAssociationClass, "add_tag")],
+    "ownership": [("owners", OwnerClass, "add_owner")],
+    "upstreamLineage": [
+        ("upstreams", UpstreamClass, "add_upstream_lineage"),
+        ("fineGrainedLineages", FineGrainedLineageClass, "add_fine_grained_upstream_lineage"),
+    ],
+    "dataJobInputOutput": [
+        ("inputDatasetEdges", EdgeClass, "add_input_dataset"),
+        ("outputDatasetEdges", EdgeClass, "add_output_dataset"),
+        ("fineGrainedLineages", FineGrainedLineageClass, "add_fine_grained_lineage"),
+    ],
+}
+
+
+def patches_of_datahub(aspects):
+    """What acryl-datahub's own patch builders make of the aspects that are added to what is there."""
+    for each in aspects:
+        builder = (DatasetPatchBuilder if each.entity_type == "dataset" else DataJobPatchBuilder)(each.urn)
+        for listed, typed, add in ADDED[each.name]:
+            for element in each.value[listed]:
+                getattr(builder, add)(typed.from_obj(post_json_transform(element)))
+        yield from builder.build()
+
+
+def test_what_is_added_is_added_as_datahubs_patch_builders_do(gms, aspects):
+    """Same proposals, same operations, for tags, owners, the lineage of datasets, and where asked for the edges of jobs."""
+    added = [each for each in aspects if each.name in ADDED and each.entity_type in ("dataset", "dataJob")]
+    assert {"ownership", "globalTags", "upstreamLineage", "dataJobInputOutput"} == {
+        each.name for each in added
+    }
+    asked_for = DatasetOptions(job_edges="add")
+    emitter, sink = DataHubRestEmitter(gms.url), RestSink(gms.url, datasets=asked_for)
+    emitter.emit_mcps(list(patches_of_datahub(added)))
+    theirs, gms.requests = gms.received, []
+    sink.send([proposal(each) for each in added])
+    sink.close()
+
+    assert [_operations(each) for each in theirs] == [_operations(each) for each in gms.received]
+
+
+NEVER = {"time": 0, "actor": "urn:li:corpuser:unknown"}
+"""The audit stamp that a typed value has by default."""
+
+
+def _operations(received):
+    received.pop("systemMetadata")
+    patch = json.loads(received["aspect"].pop("value"))
+    body = patch if isinstance(patch, dict) else {"patch": patch}
+    keys = body.get("arrayPrimaryKeys") or {}
+    return received, keys, [_without_defaults(each) for each in body["patch"]]
+
+
+def _without_defaults(value):
+    """Defaults are spelled out by typed values only."""
+    if isinstance(value, dict):
+        said = {key: each for key, each in value.items() if each not in (None, NEVER)}
+        return {key: _without_defaults(each) for key, each in said.items()}
+    return [_without_defaults(each) for each in value] if isinstance(value, list) else value
 
 
 def test_datahub_ingest_reads_the_file(tmp_path, oracle, aspects):

@@ -11,11 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openlineage_bridge import delivery
-from openlineage_bridge.delivery import Deliverer, Report, deliver, wait_after
-from openlineage_bridge.errors import BridgeError
+from openlineage_bridge import delivery, pacing
+from openlineage_bridge.delivery import Deliverer, Here, couriers, deliver
+from openlineage_bridge.errors import BridgeError, ConfigError
+from openlineage_bridge.pacing import Report
 from openlineage_bridge.store import Store
 from openlineage_bridge.store.database import MEMORY
+from openlineage_bridge.store.destinations import FORGOTTEN_AFTER
 from openlineage_bridge.store.quarantine import quarantined
 from openlineage_bridge.store.status import figures
 from openlineage_bridge.store.writer import Writer
@@ -62,28 +64,6 @@ def store():
         yield opened
 
 
-# --- waiting --------------------------------------------------------------------------------------------------------
-
-
-@given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
-def test_wait_is_bounded(failures, jitter):
-    """At least half of the first wait, at most the longest."""
-    assert delivery.FIRST_WAIT / 2 <= wait_after(failures, jitter) <= delivery.LONGEST_WAIT
-
-
-@given(st.integers(1, 100), st.floats(0, 1, exclude_max=True))
-def test_wait_grows(failures, jitter):
-    """It never shrinks with the failures, and the jitter spreads it over its upper half."""
-    assert wait_after(failures, jitter) <= wait_after(failures + 1, jitter)
-    assert wait_after(failures, 0) * 2 == pytest.approx(wait_after(failures, 1))
-
-
-@pytest.mark.parametrize(("failures", "seconds"), [(1, 0.5), (2, 1), (3, 2), (7, 32), (8, 60), (99, 60)])
-def test_wait_doubles(failures, seconds):
-    """From half a second to a minute."""
-    assert seconds == wait_after(failures, 1)
-
-
 # --- one delivery ---------------------------------------------------------------------------------------------------
 
 
@@ -97,12 +77,14 @@ def test_everything_is_delivered_once_and_in_order(store):
     assert ["a", "b", "c"] == [each.urn for each in sink.sent]
 
 
-def test_several_batches(store, monkeypatch):
+def test_several_batches(store):
     """More than fits in one."""
-    monkeypatch.setattr(delivery, "BATCH", 2)
-    claim(store, *"abcde")
+    urns = [f"u{number:04}" for number in range(2 * pacing.BATCH + 1)]
+    sink = MoodySink()
+    claim(store, *urns)
 
-    assert Report(delivered=5) == deliver(store, MemorySink())
+    assert Report(delivered=len(urns)) == deliver(store, sink)
+    assert urns == sink.had
 
 
 def test_retry_keeps_everything_in_order(store):
@@ -128,7 +110,7 @@ def test_refused_goes_to_quarantine_and_the_rest_goes_on(store):
     assert Report(delivered=2, refused=1) == report
     assert ["a", "c"] == sink.had
     assert [] == waiting(store)
-    assert ("deliver", "no such entity", "outbox") == (
+    assert ("deliver", "no such entity", "moody") == (
         entry.failure.stage,
         entry.failure.reason,
         entry.receiver,
@@ -190,6 +172,119 @@ def test_another_destination_lacks_everything(store):
     assert (["a", "b", "c"], ["d"]) == (sorted(other.had), same.had)
 
 
+# --- several destinations -------------------------------------------------------------------------------------------
+
+
+def test_each_destination_gets_everything_at_its_own_pace(store):
+    """One that is away holds up no other, and goes on where it was."""
+    here, away = (
+        MoodySink(destination="here"),
+        MoodySink(dict.fromkeys("abc", Retry("away")), destination="away"),
+    )
+    claim(store, *"ab")
+
+    assert Report(delivered=2, postponed=2, reason="away") == deliver(store, here, away)
+    claim(store, "c")
+    away.answers.clear()
+    assert Report(delivered=4) == deliver(store, here, away)
+    assert ([*"abc"], [*"abc"]) == (here.had, away.had)
+
+
+def test_what_one_refuses_the_other_may_have(store):
+    """A refusal is remembered for the destination that refused, and quarantined in its name; both may refuse."""
+    one, other = MoodySink({"a": Refused("no")}, destination="one"), MoodySink(destination="other")
+    claim(store, "a", "b")
+    deliver(store, one, other)
+    assert (["b"], ["a", "b"]) == (one.had, other.had)
+
+    other.answers["a"] = one.answers["a"]
+    claim(store, "a", value=2)
+    deliver(store, one, other)
+    assert [("one", 1), ("one", 2), ("other", 2)] == sorted(
+        (each.receiver, json.loads(each.body)["aspect"]["json"]["v"])
+        for each in quarantined(store.connection)
+    )
+
+
+def test_back_to_a_destination_of_before_only_the_difference_goes(store):
+    """A delivery elsewhere in between does not cost everything."""
+    first, second = MoodySink(destination="first"), MoodySink(destination="second")
+    claim(store, "a", "b")
+    deliver(store, first)
+    deliver(store, second)
+    claim(store, "b", value=2)
+    claim(store, "c")
+    first.had.clear()
+
+    assert Report(delivered=2) == deliver(store, first)
+    assert ["b", "c"] == sorted(first.had)
+
+
+def test_a_destination_of_long_ago_is_forgotten(store):
+    """After that it is as if it had never been there, and takes no room."""
+    old, new = MoodySink(destination="old"), MoodySink(destination="new")
+    claim(store, "a")
+    deliver(store, old)
+    deliver(store, new)
+    store.connection.execute("UPDATE destinations SET addressed = addressed - ?", (FORGOTTEN_AFTER + 60,))
+    deliver(store, new)
+
+    assert [("new",)] == store.connection.execute("SELECT name FROM destinations").fetchall()
+    assert Report(delivered=1) == deliver(store, old)
+
+
+def test_the_same_destination_twice(store):
+    """Would be given everything twice: it is refused."""
+    with pytest.raises(ConfigError, match="are the same"):
+        couriers(Here(store), {"one": MoodySink(), "two": MoodySink()})
+
+
+def test_figures_tell_each_destination(store):
+    """By the name that the configuration gives it: what waits, since when, and what it last said."""
+    claim(store, "a", "b")
+    away = MoodySink({"a": Retry("away"), "b": Retry("away")}, destination="elsewhere")
+    for courier in couriers(Here(store), {"prod": MoodySink(), "test": away}):
+        courier.turn()
+        courier.turn()
+    told = figures(store.connection)["destinations"]
+
+    assert {"takes": "aspects", "waiting": 0, "lag_seconds": 0.0, "failures": 0, "reason": ""} == told["prod"]
+    assert (2, 2, "away") == tuple(told["test"][key] for key in ("waiting", "failures", "reason"))
+
+    away.answers.clear()
+    deliver(store, away)
+    assert (0, "") == tuple(
+        figures(store.connection)["destinations"]["elsewhere"][k] for k in ("failures", "reason")
+    )
+
+
+# --- what fails alone -----------------------------------------------------------------------------------------------
+
+
+def test_what_the_destination_fails_on_alone_holds_up_nothing_else(store):
+    """It is tried again and again; the rest is delivered meanwhile, and itself once it can be."""
+    sink = MoodySink({"c": Retry("HTTP 500")})
+    claim(store, *"abcdefgh")
+    [courier] = couriers(Here(store), {"it": sink})
+    while courier.turn() is not None:
+        pass
+    assert [*"abdefgh"] == sink.had
+    assert ["c"] == waiting(store)
+    assert courier.passes_over
+
+    courier.try_again()
+    assert 0 < courier.turn() <= pacing.FIRST_WAIT
+    claim(store, "i")
+    assert (0, None) == (courier.turn(), courier.turn())
+    assert "i" == sink.had[-1]
+
+    sink.answers.clear()
+    courier.try_again()
+    assert (0, None) == (courier.turn(), courier.turn())
+    assert [] == waiting(store)
+    assert not courier.passes_over
+
+
 # --- in the background ----------------------------------------------------------------------------------------------
 
 
@@ -206,7 +301,7 @@ def start(writer):
     started = []
 
     def start_(sink):
-        started.append(Deliverer(writer, sink))
+        started.append(Deliverer(writer, {"": sink}))
         return started[-1]
 
     yield start_
@@ -234,8 +329,8 @@ def test_background_delivery(writer, start):
 
 def test_background_delivery_tries_again(writer, start, monkeypatch):
     """For ever, without being told."""
-    monkeypatch.setattr(delivery, "FIRST_WAIT", 0.01)
-    monkeypatch.setattr(delivery, "LONGEST_WAIT", 0.02)
+    monkeypatch.setattr(pacing, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(pacing, "LONGEST_WAIT", 0.02)
     sink = MoodySink({"a": Retry("away")})
     writer.run(lambda store: claim(store, "a")).result(WAIT)
     start(sink)
@@ -247,7 +342,7 @@ def test_background_delivery_tries_again(writer, start, monkeypatch):
 
 def test_background_delivery_survives_a_sink_that_raises(writer, start, monkeypatch):
     """A programming error is logged and tried again."""
-    monkeypatch.setattr(delivery, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(pacing, "FIRST_WAIT", 0.01)
 
     class Faulty(MoodySink):
         def send(self, proposals):
@@ -263,6 +358,22 @@ def test_background_delivery_survives_a_sink_that_raises(writer, start, monkeypa
     assert until(lambda: sink.had == ["a"])
 
 
+def test_background_delivery_comes_back_to_what_was_passed_over(writer, start, monkeypatch):
+    """Without being told, and without holding up what is new meanwhile."""
+    monkeypatch.setattr(pacing, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(delivery, "LONGEST_WAIT", 0.05)
+    sink = MoodySink({"a": Retry("HTTP 500")})
+    writer.run(lambda store: claim(store, "a", "b")).result(WAIT)
+    deliverer = start(sink)
+    assert until(lambda: sink.had == ["b"])
+    writer.run(lambda store: claim(store, "c")).result(WAIT)
+    deliverer.notify()
+    assert until(lambda: sink.had == ["b", "c"])
+
+    sink.answers.clear()
+    assert until(lambda: sink.had == ["b", "c", "a"])
+
+
 def test_stops_promptly_while_it_waits_for_the_destination(writer, start):
     """Not after the back-off; the outbox keeps the rest."""
     sink = MoodySink({"a": Retry("away")})
@@ -272,7 +383,7 @@ def test_stops_promptly_while_it_waits_for_the_destination(writer, start):
 
     deliverer.close(WAIT)
     assert sink.closed
-    assert not deliverer._thread.is_alive()
+    assert not any(each.is_alive() for each in deliverer._threads)
     assert ["a"] == writer.run(waiting).result(WAIT)
 
 
@@ -287,15 +398,15 @@ def test_does_not_wait_for_a_destination_that_hangs(writer):
 
     sink = Hanging()
     writer.run(lambda store: claim(store, "a")).result(WAIT)
-    deliverer = Deliverer(writer, sink)
+    deliverer = Deliverer(writer, {"": sink})
     assert sink.called.wait(WAIT)
     deliverer.close(0.05)
 
-    assert deliverer._thread.is_alive()
+    assert any(each.is_alive() for each in deliverer._threads)
     assert ["a"] == writer.run(waiting).result(WAIT)
     answer.set_result([Delivered()])
-    deliverer._thread.join(WAIT)
-    assert not deliverer._thread.is_alive()
+    deliverer._threads[0].join(WAIT)
+    assert not any(each.is_alive() for each in deliverer._threads)
 
 
 def test_lag_is_the_age_of_the_oldest_that_is_lacking(store):

@@ -1,4 +1,4 @@
-"""What the bridge knows depends on what was said, never on the order, the repetition or the batches it was said in."""
+"""What the bridge knows depends on what was said, never on the order, the repetition or the batches it was said in (G08)."""
 
 from __future__ import annotations
 

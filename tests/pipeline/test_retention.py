@@ -1,4 +1,4 @@
-"""What leaves the store is what nobody needs: pruning changes neither lineage nor what waits."""
+"""What leaves the store is what nobody needs: pruning changes neither lineage nor what waits (G32)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 
 from openlineage_bridge.config import RetentionConfig
 from openlineage_bridge.pipeline import Pipeline
+from openlineage_bridge.store import Store
 from openlineage_bridge.store.inbox import inspect
 
 DAY = 86_400_000
@@ -109,3 +110,28 @@ def assert_same_after_pruning(bridge, world, window) -> None:
     bridge.hear(world.run_event("flow", 2, 4, "OTHER", job_facets={"documentation": {"description": "new"}}))
 
     assert before == bridge.edges()
+
+
+def test_file_becomes_smaller(tmp_path, world):
+    """What is free inside the file goes back to the disk, in small steps, but for what is needed next."""
+    path = tmp_path / "bridge.db"
+    with Store(path) as store:
+        with store.transaction():
+            events = [
+                world.encoded(
+                    world.run_event(run=run, job_facets={"documentation": {"description": "x" * 9000}})
+                )
+                for run in range(500)
+            ]
+            store.inbox.put(map(inspect, events), receiver="test", now=1)
+            store.inbox.done(store.inbox.pending(500))
+        store.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        before = path.stat().st_size
+        assert 0 == store.shrink()
+        assert 499 == store.prune(RetentionConfig(event_days=0), window=1, now=10)
+        steps = list(iter(store.shrink, 0))
+        store.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+        assert len(steps) > 2
+        assert path.stat().st_size < before / 10
+        assert "ok" == store.connection.execute("PRAGMA integrity_check").fetchone()[0]

@@ -67,7 +67,7 @@ def test_what_is_open(start):
 
 
 def test_refused_before_the_body(start):
-    """401 comes while the body has not been sent, and without the invitation to send it."""
+    """401 comes while the body has not been sent, and without the invitation to send it (G25)."""
     with (
         start("one") as bridge,
         socket.create_connection(("127.0.0.1", bridge.port), timeout=10) as connection,
@@ -81,7 +81,7 @@ def test_refused_before_the_body(start):
 
 @pytest.mark.parametrize("presented", ["one", "two", "three", ""])
 def test_every_token_is_compared(monkeypatch, presented):
-    """The comparison takes the same steps whichever token matches, or none."""
+    """The comparison takes the same steps whichever token matches, or none (G25)."""
     seen = []
 
     def spy(left, right):

@@ -104,7 +104,7 @@ def test_inflate_is_total(data):
 
 
 def test_a_bomb_needs_no_memory():
-    """A bomb is stopped at the cap: the memory that it takes is the cap, not its size."""
+    """A bomb is stopped at the cap: the memory that it takes is the cap, not its size (G22)."""
     import tracemalloc
 
     limits = BodyLimits(decompressed=1024 * 1024)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import itertools
 import json
 import socket
 import time
+from pathlib import Path
 
 import pytest
 from openlineage.client import OpenLineageClient
 from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
 from openlineage.client.transport.http import ApiKeyTokenProvider, HttpCompression, HttpConfig, HttpTransport
 
+import openlineage_bridge.server
 from openlineage_bridge.errors import RetryLater, StorageError
 
 GOOD = b'{"job": {"namespace": "n", "name": "j"}}'
@@ -130,7 +133,7 @@ def batch_body(count, failed, reason="no identity: job.name"):
     "mix", [mix for count in range(5) for mix in itertools.product([True, False], repeat=count)]
 )
 def test_every_mix_of_a_batch(bridge, mix):
-    """For every mix of good and bad events the answer counts them and says which failed and why."""
+    """For every mix of good and bad events the answer counts them and says which failed and why (G11)."""
     events = [
         json.dumps({"job": {"name": f"j{index}"}} if good else {"job": {}, "n": index}).encode()
         for index, good in enumerate(mix)
@@ -212,7 +215,7 @@ def until(attempt, good, seconds=5.0):
 @pytest.mark.parametrize("body", [GOOD, b"[" + GOOD + b"]", b"[", b"[" * 200])
 @pytest.mark.parametrize("path", ["/api/v1/lineage", "/api/v1/lineage/batch"])
 def test_the_inbox_fails(bridge, failure, body, path):
-    """Nothing was stored: 503, which clients try again, and never Retry-After, during which they sleep."""
+    """Nothing was stored: 503, which clients try again, and never Retry-After, during which they sleep (G03)."""
     bridge.inbox.failure = failure
 
     reply = bridge.post(body, path)
@@ -223,7 +226,7 @@ def test_the_inbox_fails(bridge, failure, body, path):
 
 
 def test_a_slow_disk(bridge):
-    """Without a commit the answer is 503 after 4 s; a commit that fails later disturbs nothing."""
+    """Without a commit the answer is 503 after 4 s; a commit that fails later disturbs nothing (G04)."""
     bridge.inbox.answers = False
 
     start = time.monotonic()
@@ -289,3 +292,23 @@ def test_wrong_requests(bridge, method, path, status):
 
     assert status == reply.status
     assert "error" in reply.json
+
+
+def test_no_code_knows_429():
+    """No status but 503 tells a sender to come again, and no header tells it when: clients drop or sleep on those (G16)."""
+    package = Path(openlineage_bridge.server.__file__).parents[1]
+    files = [
+        *package.glob("server/*.py"),
+        package / "receivers" / "http.py",
+        package / "receivers" / "gathering.py",
+    ]
+    constants = {
+        node.value
+        for file in files
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Constant)
+    }
+
+    assert 503 in constants
+    assert 429 not in constants
+    assert not [each for each in constants if isinstance(each, str) and each.lower() == "retry-after"]

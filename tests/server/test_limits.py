@@ -26,7 +26,7 @@ def test_as_many_events_as_allowed(bridge):
 @pytest.mark.parametrize("depth", [101, 1000, 100_000])
 @pytest.mark.parametrize(("before", "after"), [(b"[", b"]"), (b'{"a":', b"}"), (b"[", b"")])
 def test_deep_nesting(bridge, depth, before, after):
-    """JSON that is nested too deeply is 400, never a crash, and is kept."""
+    """JSON that is nested too deeply is 400, never a crash, and is kept (G22)."""
     body = before * depth + b"1" * bool(after) + after * depth
 
     reply = bridge.post(body)
@@ -36,7 +36,7 @@ def test_deep_nesting(bridge, depth, before, after):
 
 
 def test_a_gzip_bomb(bridge):
-    """A body that inflates to more than the cap is 413; nothing of it is stored."""
+    """A body that inflates to more than the cap is 413; nothing of it is stored (G22)."""
     packer = zlib.compressobj(wbits=31)
     bomb = b"".join(packer.compress(b" " * 1024 * 1024) for _ in range(64)) + packer.flush()
 
@@ -48,7 +48,7 @@ def test_a_gzip_bomb(bridge):
 
 @pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip", "identity, gzip", "zstd", "x" * 100])
 def test_other_encodings(bridge, encoding):
-    """Only gzip, once, is undone; anything else is 415."""
+    """Only gzip, once, is undone; anything else is 415 (G22)."""
     reply = bridge.post(GOOD, Content_Encoding=encoding)
 
     assert reply.status == 415
@@ -108,7 +108,7 @@ def talk(port, request: bytes, *, until: bytes = b"\r\n\r\n") -> bytes:
 
 
 def test_an_announced_body_that_is_too_large(bridge):
-    """413 comes from the announcement alone, before anything of the body."""
+    """413 comes from the announcement alone, before anything of the body (G22)."""
     answer = talk(
         bridge.port, b"POST /api/v1/lineage HTTP/1.1\r\nHost: x\r\nContent-Length: 9000000000\r\n\r\n"
     )
@@ -116,8 +116,26 @@ def test_an_announced_body_that_is_too_large(bridge):
     assert answer.startswith(b"HTTP/1.1 413 ")
 
 
+def test_a_flood_of_headers(bridge):
+    """20 MB of headers are cut off long before, and the connection ends (G22)."""
+    with socket.create_connection(("127.0.0.1", bridge.port), 10) as connection:
+        sent = 0
+        try:
+            connection.sendall(b"POST /api/v1/lineage HTTP/1.1\r\nHost: b\r\n")
+            for _ in range(20 * 1024):
+                connection.sendall(b"X: " + b"y" * 1019 + b"\r\n")
+                sent += 1
+            answer = connection.recv(100)
+        except ConnectionError:
+            answer = b""
+
+    assert not answer or answer.startswith((b"HTTP/1.1 400", b"HTTP/1.1 431"))
+    assert answer or sent < 20 * 1024
+    assert 200 == bridge.get("/livez").status
+
+
 def test_a_chunked_flood(bridge):
-    """A body that never announces its length is cut at the cap."""
+    """A body that never announces its length is cut at the cap (G22)."""
     chunk = b"%x\r\n%s\r\n" % (1024 * 1024, b" " * 1024 * 1024)
     request = (
         b"POST /api/v1/lineage HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -156,7 +174,7 @@ def test_a_body_that_is_shorter_than_announced(bridge):
 )
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes(bridge, body, path, encoding):
-    """Whatever is sent, the answer is one of those that were promised."""
+    """Whatever is sent, the answer is one of those that were promised (G24)."""
     reply = bridge.post(body, path, Content_Encoding=encoding)
 
     assert reply.status in {200, 400, 413, 415}

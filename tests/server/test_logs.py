@@ -25,7 +25,7 @@ logging.getLogger("other").warning("with %s", "argument\nand line", extra={"said
 
 
 def test_one_json_object_per_line():
-    """Line ends, escape sequences and exceptions stay inside their record, which holds no local variables."""
+    """Line ends, escape sequences and exceptions stay inside their record, which holds no local variables (G28)."""
     program = subprocess.run(
         [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=30
     )

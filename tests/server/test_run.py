@@ -77,7 +77,7 @@ def post(port):
 
 @pytest.mark.parametrize("which", [signal.SIGTERM, signal.SIGINT])
 def test_graceful_stop(process, which):
-    """A signal during a request: the request is answered, no other is taken, and the process ends by itself."""
+    """A signal during a request: the request is answered, no other is taken, and the process ends by itself (G17)."""
     child, port = process(0.5)
     idle = socket.create_connection(("127.0.0.1", port))
     request = post(port)
@@ -97,7 +97,7 @@ def test_graceful_stop(process, which):
 
 
 def test_second_signal(process):
-    """A second signal does not wait for requests that are being answered."""
+    """A second signal does not wait for requests that are being answered (G17)."""
     child, port = process(30)
     connection = post(port)
     assert child.stdout.readline() == "accepted\n"

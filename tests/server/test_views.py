@@ -169,7 +169,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names(bridge, name):
-    """Whatever a name contains, it is text: the elements of the page are the same as for a harmless name."""
+    """Whatever a name contains, it is text: the elements of the page are the same as for a harmless name (G28)."""
 
     def shown(text: str) -> Page:
         node = Node("a1", "dataset", text, text, urn=text, state=text, at=1)
@@ -219,7 +219,7 @@ def test_neighbourhood_with_a_cycle():
 
 
 def test_nothing_is_loaded_from_elsewhere(filled):
-    """The page may load its own files only, all of them are there, and none of them names another host."""
+    """The page may load its own files only, all of them are there, and none of them names another host (G28)."""
     reply = filled.get("/?node=b2")
     linked = [
         found.get("src") or found["href"]
@@ -320,7 +320,7 @@ def test_gauges(bridge):
 
 
 def test_logs_hold_hostile_text_as_values(bridge):
-    """What a sender wrote is never the message of a log line."""
+    """What a sender wrote is never the message of a log line (G28)."""
     bridge.post(b"{}", Content_Encoding="\x1b[31mred")
     bridge.post(b"[{}, {}]")
 

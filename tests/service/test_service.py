@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import subprocess
 import sys
@@ -12,11 +13,12 @@ import pytest
 from openlineage_bridge.config import RetentionConfig
 from openlineage_bridge.errors import RetryLater, StorageError
 from openlineage_bridge.receivers import Rejected, Stored
+from openlineage_bridge.receivers.http import HttpReceiver
 from openlineage_bridge.service import Service
 from openlineage_bridge.store import Store
 from openlineage_bridge.store.inbox import inspect
 from openlineage_bridge.store.status import Queries
-from openlineage_bridge.translation import MemorySink, Retry
+from openlineage_bridge.translation import Delivered, MemorySink, Refused, Retry
 
 WAIT = 20
 FOR_EVER = RetentionConfig(runs=1000)
@@ -99,7 +101,7 @@ def test_restart_goes_on_with_the_inbox(path, serve, settled, world):
 
 
 def test_restart_goes_on_with_the_outbox(serve, settled, world):
-    """What the destination would not take is offered to it after the next start, and only that."""
+    """What the destination would not take is offered to it after the next start, and only that (G07)."""
     away, back = AwaySink(), MemorySink()
     first = serve(away)
     first.accept([world.encoded(world.run_event(inputs=["a"]))], "test").result(WAIT)
@@ -145,8 +147,24 @@ def test_closing_leaves_the_rest_for_the_next_start(path, serve, settled, world)
     assert settled(inbox_events=0, runs={"COMPLETE": 300})
 
 
+def test_one_refusal_in_a_hundred(serve, settled, world):
+    """What the destination refuses for good is in quarantine with its words; the other ninety-nine are delivered (G12)."""
+
+    class Choosy(MemorySink):
+        def send(self, proposals):
+            super().send([each for each in proposals if "t57" not in each.urn])
+            return [Refused("no") if "t57" in each.urn else Delivered() for each in proposals]
+
+    sink = Choosy()
+    event = world.run_event(outputs=[f"t{number}" for number in range(97)])
+    serve(sink).accept([world.encoded(event)], "test").result(WAIT)
+
+    assert settled(inbox_events=0, outbox_aspects=0, quarantine_events={"deliver": 1})
+    assert 99 == len(sink.sent)  # 96 datasets, the job, the run, and its end
+
+
 def test_poison_does_not_stop_it(serve, settled, plain, world, caplog):
-    """The culprit is in quarantine, its neighbours are delivered."""
+    """The culprit is in quarantine, its neighbours are delivered (G09)."""
 
     class Fragile(plain.PlainTranslator):
         def resolve(self, dataset):
@@ -169,6 +187,25 @@ def test_poison_does_not_stop_it(serve, settled, plain, world, caplog):
     assert ("job:/ns/ok", "does") in sent(sink)
 
 
+def test_commit_that_comes_too_late(serve, path, world):
+    """The sender is told in time to come again; when it does, its event is there already, once (G04, G05)."""
+    service, begun, go_on = serve(), threading.Event(), threading.Event()
+    body = world.encoded(world.run_event())
+
+    async def send(patience: float):
+        return await HttpReceiver(inbox=service, patience=patience).receive(body, "", batch=False)
+
+    service._writer.run(lambda _: (begun.set(), go_on.wait(WAIT)))
+    assert begun.wait(WAIT)
+    with pytest.raises(RetryLater, match=r"were not on disk within 0.2 seconds: send them again"):
+        asyncio.run(send(0.2))
+    go_on.set()
+    answer = asyncio.run(send(WAIT))
+
+    assert (200, 1) == (answer.status, answer.duplicates)
+    assert 1 == Queries(path).status()["events"]
+
+
 def test_store_in_use(path, serve):
     """Starting a second one on the same store fails at once, and leaves no thread behind."""
     serve()
@@ -181,6 +218,7 @@ def test_store_in_use(path, serve):
 
 FAILING_START = """
 import sys
+from pathlib import Path
 from openlineage_bridge.service import Service
 from openlineage_bridge.translation import MemorySink
 
@@ -193,7 +231,7 @@ class Nowhere(MemorySink):
 
 
 try:
-    Service(sys.argv[1], None, Nowhere())
+    Service(Path(sys.argv[1]), None, Nowhere())
 except LookupError:
     print("said", flush=True)
 """

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from bridge_tests.waiting import wait_until
 
-from openlineage_bridge.config import SpaceConfig
+from openlineage_bridge.config import RetentionConfig, SpaceConfig
 from openlineage_bridge.errors import RetryLater
 from openlineage_bridge.receivers import Stored
 from openlineage_bridge.service import Service
@@ -71,7 +71,7 @@ def test_a_full_disk_is_drained_with_the_ballast(disk, plain, world):
         with Space(path, LIMITS):
             assert LIMITS.ballast_bytes == ballast.stat().st_size
     filler = fill(disk, 0)
-    service = Service(path, plain.PlainTranslator(), space=LIMITS)
+    service = Service(path, plain.PlainTranslator(), space=LIMITS, retention=RetentionConfig(runs=1000))
     try:
         wait_until(lambda: Queries(path).status()["inbox_events"] == 0)
         assert not ballast.exists()

@@ -43,7 +43,7 @@ def bodies(connection: sqlite3.Connection) -> list[bytes]:
 
 
 def test_wal_and_full_are_read_back(path):
-    """An acknowledged event survives power loss only with WAL and synchronous=FULL: both hold."""
+    """An acknowledged event survives power loss only with WAL and synchronous=FULL: both hold (G02)."""
     with Store(path) as store:
         pragmas = [
             store.connection.execute(f"PRAGMA {name}").fetchone()[0]
@@ -118,7 +118,7 @@ REFUSED = [
 @pytest.mark.parametrize("opening", [Store, open_readonly])
 @pytest.mark.parametrize(("make", "sentence"), REFUSED)
 def test_refused_file(path, make, sentence, opening):
-    """The sentence says what to do, every time: the lock is free again."""
+    """The sentence says what to do, every time: the lock is free again (G33)."""
     make(path)
     for _ in range(2):
         with pytest.raises(StorageError) as refusal:
@@ -158,7 +158,7 @@ def test_folder_in_the_place_of_the_file(path):
 
 
 def test_second_writer_is_refused(path):
-    """The sentence names the process that has the store open."""
+    """The sentence names the process that has the store open (G31)."""
     with Store(path), pytest.raises(StorageError) as refusal:
         Store(path)
 
@@ -202,7 +202,7 @@ def test_reader_beside_a_writer(path):
 
 @pytest.mark.parametrize("statement", ["INSERT INTO bodies VALUES (x'00', x'00')", "PRAGMA user_version = 9"])
 def test_reader_cannot_write(path, statement):
-    """Not even when it wants to."""
+    """Not even when it wants to (G31)."""
     with (
         Store(path),
         closing(open_readonly(path)) as reader,

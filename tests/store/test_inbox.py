@@ -37,7 +37,7 @@ def test_bytes_are_kept_as_received(store):
 
 @given(st.lists(st.sampled_from(["a", "b", "c"]), max_size=8), st.data())
 def test_any_interleaving_of_duplicates(names, data):
-    """However often, with whatever white space and key order: once each, in order of first arrival."""
+    """However often, with whatever white space and key order: once each, in order of first arrival (G05)."""
     with Store(MEMORY) as store:
         receipts = []
         for name in names:

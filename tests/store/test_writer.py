@@ -95,7 +95,7 @@ class Unreliable(Store):
 
 
 def test_commit_that_fails_acknowledges_nothing():
-    """Every offer of the group is told to come again, nothing is kept, and the next one is taken."""
+    """Every offer of the group is told to come again, nothing is kept, and the next one is taken (G03)."""
     with closing(Writer(lambda: Unreliable(MEMORY))) as writer:
         writer.run(lambda store: setattr(store, "broken", True)).result(WAIT)
         with pytest.raises(StorageError, match="send it again: the disk is on fire"):
@@ -185,7 +185,7 @@ for start in range(first, first + 1_000_000, 4):
 
 @pytest.mark.reliability
 def test_kill_loses_nothing_that_was_acknowledged(tmp_path):
-    """Whatever was acknowledged before kill -9 is in the inbox afterwards, round after round."""
+    """Whatever was acknowledged before kill -9 is in the inbox afterwards, round after round (G01)."""
     path, acknowledged = tmp_path / "bridge.db", []
     for round_ in range(4):
         command = [sys.executable, "-c", ACKNOWLEDGE, path, str(round_ * 1_000_000)]

@@ -22,11 +22,17 @@
     ├── curated.py          owners, tags and terms
     ├── platform_info.py    platforms that DataHub does not know by itself
     └── options.py          its section of the configuration
-    sinks/              where proposals go: a file, or DataHub's REST interface
+    proposals.py        what goes over the wire
+    sinks/              where proposals go
+    ├── rest.py             DataHub's server: address.py, posting.py, answers.py
+    ├── kafka.py            the topic that it reads: avro.py
+    ├── file.py             files that ``datahub ingest`` reads
     ├── held.py             what DataHub holds already, and from whom
+    ├── comparison.py       what it holds of what it should
     └── catalog.py          on which entities lineage lands
+    source.py           the source of ``datahub ingest``
 
-acryl-datahub is imported nowhere here: it is the judge in the tests.
+acryl-datahub is imported by source.py, and by kafka.py for its schema: elsewhere it is the judge in the tests.
 """
 
 from __future__ import annotations

@@ -6,6 +6,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import attrs
+import msgspec
+
 from openlineage_bridge.translation import Proposal
 
 BATCH_COUNT = 200
@@ -13,6 +16,8 @@ BATCH_COUNT = 200
 
 BATCH_BYTES = 15 * 1024 * 1024
 """Most bytes in one request (``INGEST_MAX_PAYLOAD_BYTES``); GMS refuses 16 000 000."""
+
+_encoder = msgspec.json.Encoder()
 
 _HEAD = b'{"proposals":['
 _TAIL = b'],"async":"false"}'
@@ -31,6 +36,14 @@ _LISTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ownership": ("owners", ("owner", "type", "typeUrn", "attribution␟source")),
 }
 
+# Aspects of lineage: their lists of edges, and what each edge leads to.
+_EDGES: dict[str, dict[str, str]] = {
+    "upstreamLineage": {"upstreams": "dataset"},
+    "dataJobInputOutput": dict.fromkeys(
+        ("inputDatasetEdges", "outputDatasetEdges", "inputDatajobEdges"), "destinationUrn"
+    ),
+}
+
 
 def additions(proposal: Proposal) -> dict[str, Any] | list[dict[str, Any]]:
     """The aspect as a JSON patch that adds its elements to those that are there, and removes none.
@@ -38,20 +51,18 @@ def additions(proposal: Proposal) -> dict[str, Any] | list[dict[str, Any]]:
     The same as the patch builders of acryl-datahub 1.7 (``datahub/specific``) write.
     """
     value = json.loads(proposal.body)
-    if proposal.aspect_name == UPSTREAM:
-        return [_added(*each) for each in _upstream_steps(value)]
+    if proposal.aspect_name in _EDGES:
+        return [_added(*each) for each in _edge_steps(proposal.aspect_name, value)]
     listed, parts = _LISTS[proposal.aspect_name]
     patch = [_added((listed, *(each.get(part, "") for part in parts)), each) for each in value[listed]]
     return {"arrayPrimaryKeys": {listed: list(parts)}, "patch": patch}
 
 
-UPSTREAM = "upstreamLineage"
-
-
-def _upstream_steps(value: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+def _edge_steps(aspect: str, value: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
     """Way and value of each edge; that of a pair of columns holds nothing but how sure it is."""
-    for each in value["upstreams"]:
-        yield ("upstreams", each["dataset"]), each
+    for listed, key in _EDGES[aspect].items():
+        for each in value.get(listed, ()):
+            yield (listed, each[key]), each
     for each in value.get("fineGrainedLineages", ()):
         sure = {"confidenceScore": each.get("confidenceScore", 1.0)}
         how, query = each.get("transformOperation", "NONE"), each.get("query", "NONE")
@@ -65,6 +76,28 @@ def _added(way: Iterable[str], value: Mapping[str, Any]) -> dict[str, Any]:
     return {"op": "add", "path": "/" + "/".join(steps), "value": value}
 
 
+@attrs.frozen
+class Change:
+    """What a proposal asks for, as every interface of DataHub says it.
+
+    Args:
+        kind: ``UPSERT``, or ``PATCH`` where something is added to what is there.
+        content_type: Of ``value``.
+        value: JSON: the aspect, or the patch.
+    """
+
+    kind: str
+    content_type: str
+    value: bytes
+
+
+def change(proposal: Proposal, *, add: bool = False) -> Change:
+    """Take the place of what is there, or with ``add``, where the aspect is a list of some kind, be added to it."""
+    if add and (proposal.aspect_name in _LISTS or proposal.aspect_name in _EDGES):
+        return Change("PATCH", "application/json-patch+json", _encoder.encode(additions(proposal)))
+    return Change("UPSERT", "application/json", proposal.body)
+
+
 def restli_proposal(proposal: Proposal, system: bytes, *, add: bool = False) -> bytes:
     """One proposal: the aspect is a JSON document inside a JSON string.
 
@@ -73,19 +106,15 @@ def restli_proposal(proposal: Proposal, system: bytes, *, add: bool = False) -> 
         system: Its systemMetadata as JSON.
         add: Whether a list is added to what is there (PATCH) instead of taking its place.
     """
-    patched = add and (proposal.aspect_name in _LISTS or proposal.aspect_name == UPSTREAM)
-    value = json.dumps(additions(proposal), ensure_ascii=False) if patched else proposal.body.decode()
+    changed = change(proposal, add=add)
     head = {
         "entityType": proposal.entity_type,
         "entityUrn": proposal.urn,
-        "changeType": "PATCH" if patched else "UPSERT",
+        "changeType": changed.kind,
         "aspectName": proposal.aspect_name,
-        "aspect": {
-            "value": value,
-            "contentType": "application/json-patch+json" if patched else "application/json",
-        },
+        "aspect": {"value": changed.value.decode(), "contentType": changed.content_type},
     }
-    return json.dumps(head, ensure_ascii=False).encode()[:-1] + b',"systemMetadata":' + system + b"}"
+    return _encoder.encode(head)[:-1] + b',"systemMetadata":' + system + b"}"
 
 
 def restli_batch(proposals: Iterable[bytes]) -> bytes:

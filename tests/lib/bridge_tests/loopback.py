@@ -15,6 +15,8 @@ class Handler(BaseHTTPRequestHandler):
     """Reads and answers requests on connections that stay open, and keeps quiet."""
 
     protocol_version = "HTTP/1.1"
+    # Headers and content are two writes: without this each answer waits for the client's delayed acknowledgement.
+    disable_nagle_algorithm = True
 
     def body(self) -> bytes:
         """What was sent, unpacked."""

@@ -1,1 +1,1 @@
-"""Where proposals go: ``file`` writes what ``datahub ingest`` reads, ``rest`` speaks to DataHub's server."""
+"""Where proposals go: ``rest`` to DataHub's server, ``kafka`` to the topic that it reads, ``file`` to what ``datahub ingest`` reads."""

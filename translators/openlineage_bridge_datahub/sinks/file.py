@@ -1,8 +1,12 @@
-"""Proposals as a JSON array in a file, which DataHub's ``file`` source reads: a valid document after every send."""
+"""Proposals as a JSON array in a file, or one file after the other, which DataHub's ``file`` source reads.
+
+Every file is a valid document after every send.
+"""
 
 from __future__ import annotations
 
 import fcntl
+import glob
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -24,13 +28,19 @@ class FileSink:
 
     Args:
         path: The file; made when it does not exist. One process writes it at a time.
+        most_bytes: A file that has become larger is put aside as ``NAME-000001.json`` and so on, and a new one is begun;
+            None for one file that grows for ever.
 
     Raises:
         ConfigError: The file cannot be opened, is another program's, or another process writes it.
     """
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, most_bytes: int | None = None) -> None:
         self.path = Path(path)
+        self._most_bytes = most_bytes
+        self._open()
+
+    def _open(self) -> None:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file: IO[bytes] = os.fdopen(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o666), "r+b")
@@ -52,7 +62,10 @@ class FileSink:
         """
         if not section.get("path"):
             raise ConfigError("datahub.path: the file sink needs the path of the JSON file to write")
-        return cls(section["path"])
+        most = section.get("most_bytes")
+        if most is not None and (not isinstance(most, int) or isinstance(most, bool) or most < 1):
+            raise ConfigError(f"datahub.most_bytes: use a number of bytes, not {most!r}")
+        return cls(section["path"], most)
 
     @property
     def destination(self) -> str:
@@ -63,6 +76,10 @@ class FileSink:
         """Append the proposals; when the disk refuses, none is in the file and all are tried again."""
         if not proposals:
             return []
+        try:
+            self._roll()
+        except (OSError, ConfigError) as error:
+            return [Retry(f"{self.path}: {getattr(error, 'strerror', None) or error}")] * len(proposals)
         separator = b"\n" if self._end == len(_OPENING) else b",\n"
         data = separator + b",\n".join(proposal.to_mcp() for proposal in proposals)
         try:
@@ -76,6 +93,23 @@ class FileSink:
     def close(self) -> None:
         """Close the file; it is whole already."""
         self._file.close()
+
+    def _roll(self) -> None:
+        """Put the file aside when it is full, and begin a new one."""
+        if not self._file.closed:
+            if self._most_bytes is None or self._end <= max(self._most_bytes, len(_OPENING)):
+                return
+            self.path.rename(self._next_aside())
+            self._file.close()
+        self._open()
+
+    def _next_aside(self) -> Path:
+        stem, suffix = self.path.stem, self.path.suffix
+        taken = [
+            each.stem[len(stem) + 1 :] for each in self.path.parent.glob(f"{glob.escape(stem)}-*{suffix}")
+        ]
+        last = max((int(number) for number in taken if number.isdecimal()), default=0)
+        return self.path.with_name(f"{stem}-{last + 1:06}{suffix}")
 
     def _lock(self) -> None:
         try:
