@@ -85,18 +85,6 @@ def test_replay_while_another_has_the_store(run, shop):
     )
 
 
-def test_interrupted(run, monkeypatch, shop):
-    """Code 130, without a traceback."""
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("openlineage_bridge.replay._take", interrupt)
-    said = run("replay", shop, "--store", "bridge.db")
-
-    assert (130, "interrupted") == (said.code, said.err.strip())
-
-
 # --- translate ------------------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openlineage_bridge.errors import ConfigError
-from openlineage_bridge.receivers.files import Found, Reading, events_in, find
+from openlineage_bridge.receivers.files import Found, Reading, events_in
+from openlineage_bridge.receivers.sources import find
 
 ONE, TWO, THREE = ({"job": {"namespace": "n", "name": str(number)}} for number in (1, 2, 3))
 BOM = b"\xef\xbb\xbf"
@@ -58,10 +59,10 @@ SHAPES = {
     "one document after blank lines": (b"\n\n" + pretty(ONE) + b"\n\n", [(3, ONE)]),
     "one document with a BOM and CRLF": (BOM + pretty(ONE).replace(b"\n", b"\r\n"), [(1, ONE)]),
     "an array": (line([ONE, TWO]), [(1, ONE), (1, TWO)]),
-    "an array over lines": (pretty([ONE, TWO, THREE]), [(1, ONE), (1, TWO), (1, THREE)]),
-    "an array with an event per line": (b"[\n%s,\n%s\n]\n" % (line(ONE), line(TWO)), [(1, ONE), (1, TWO)]),
-    "a document that is cut off": (pretty(ONE)[:30], [(1, pretty(ONE)[:30])]),
-    "no JSON at all": (b"no\njson\n", [(1, b"no\njson\n")]),
+    "an array over lines": (pretty([ONE, TWO, THREE]), [(2, ONE), (8, TWO), (14, THREE)]),
+    "an array with an event per line": (b"[\n%s,\n%s\n]\n" % (line(ONE), line(TWO)), [(2, ONE), (3, TWO)]),
+    "a document that is cut off": (pretty(ONE)[:33], [(1, pretty(ONE)[:33])]),
+    "no JSON at all": (b"no\njson\n", [(1, b"no\njson")]),
     "not an event": (b"5\n", [(1, 5)]),
 }  # fmt: skip
 
@@ -96,7 +97,7 @@ def test_empty_file(tmp_path, content):
     reading = Reading()
 
     assert [] == read(path, reading)
-    assert [f"{path}: the file is empty"] == reading.problems
+    assert ([str(path)], []) == (reading.empty, reading.problems)
 
 
 @pytest.mark.parametrize("missing", [1, 8, 500])
@@ -129,7 +130,7 @@ def test_folder(tmp_path):
         (tmp_path / name).write_bytes(b"")
 
     assert ["a.jsonl.gz", "b/a.ndjson.gz", "b/x.json", "c.jsonl"] == [
-        str(file.relative_to(tmp_path)) for file in find([str(tmp_path)])
+        each.name.removeprefix(f"{tmp_path}/") for each in find([str(tmp_path)])
     ]
 
 
@@ -138,7 +139,11 @@ def test_several_arguments_in_order(tmp_path):
     for name in ("b", "a"):
         (tmp_path / name).write_bytes(line(ONE))
 
-    assert [tmp_path / "b", None, tmp_path / "a"] == find([str(tmp_path / "b"), "-", str(tmp_path / "a")])
+    found = find([str(tmp_path / "b"), "-", str(tmp_path / "a")])
+
+    assert [(str(tmp_path / "b"), True), ("<stdin>", False), (str(tmp_path / "a"), True)] == [
+        (each.name, each.again) for each in found
+    ]
 
 
 def test_nothing_there(tmp_path):
