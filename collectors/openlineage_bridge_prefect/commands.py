@@ -97,7 +97,11 @@ def watch(
 
     Beside the collector it adds what no process of a run can tell: its death, and what was set from outside. Safe to stop
     and start again.
-    """
+
+    \b
+    Example:
+      PREFECT_API_URL=http://127.0.0.1:4200/api openlineage-bridge prefect watch
+    """  # noqa: D301  # \b is click's mark: leave these lines as they are
     from openlineage_bridge_prefect.watch.watcher import Watcher, cursor_at, keep_in, summary
     from openlineage_bridge_prefect.watch.watcher import watch as follow
 
@@ -140,7 +144,11 @@ def backfill(
     """Report runs of the past, from what Prefect keeps of them.
 
     Safe to repeat; when it is stopped, the same command goes on where it was.
-    """
+
+    \b
+    Example:
+      openlineage-bridge prefect backfill --since 2026-01-01 --until 2026-02-01
+    """  # noqa: D301  # \b is click's mark: leave these lines as they are
     from openlineage_bridge_prefect.watch.backfill import Backfill, mark_for
     from openlineage_bridge_prefect.watch.cursor import load, save
 

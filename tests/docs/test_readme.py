@@ -1,60 +1,61 @@
-"""What the README tells a newcomer to type works as it stands there."""
+"""The picture in the README is what the demo prints, and what its collectors say is what the specification allows."""
 
 from __future__ import annotations
 
+import os
 import re
-import shlex
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from openlineage_bridge.config import load
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
-COMMANDS = re.findall(r"^\$ openlineage-bridge (.*)$", README, flags=re.MULTILINE)
-FINITE = [command for command in COMMANDS if not command.startswith(("serve", "prefect ", "dagster "))]
-"""Those that end by themselves and need no orchestrator; ``prefect`` and ``dagster`` have tests of their own against one."""
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder as the README supposes it: a checkout in which nothing was done yet."""
-    folder = tmp_path_factory.mktemp("readme")
-    (folder / "examples").symlink_to(ROOT / "examples")
-    return folder
+    """Where the demo runs."""
+    return tmp_path_factory.mktemp("readme")
 
 
-def test_commands_in_order(folder):
-    """Every command that ends by itself ends well, in the order of the page."""
-    assert len(FINITE) >= 6
-    for command in FINITE:
-        arguments = shlex.split(command, comments=True)
-        done = subprocess.run(
-            [sys.executable, "-m", "openlineage_bridge", *arguments],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert (command, 0, done.stderr) == (command, done.returncode, done.stderr)
+@pytest.fixture(scope="module")
+def said(folder):
+    """What the demo prints, paths shortened as in the README."""
+    own = {key: value for key, value in os.environ.items() if not key.startswith("OPENLINEAGE")}
+    command = [sys.executable, "-m", "openlineage_bridge", "demo", "--folder", ".demo"]
+    done = subprocess.run(
+        command, cwd=folder, env=own, capture_output=True, text=True, timeout=500, check=False
+    )
+    assert (0, done.stderr) == (done.returncode, done.stderr)
+    return done.stdout.replace(f"{folder}/", "").replace(f"{ROOT}/", "")
 
 
-def test_configuration(tmp_path):
-    """The configuration that is shown is accepted."""
-    [block] = re.findall(r"```yaml\n(# openlineage-bridge.yml\n.*?)```", README, flags=re.DOTALL)
-    file = tmp_path / "openlineage-bridge.yml"
-    file.write_text(block)
+def test_picture(said):
+    """Line by line."""
+    [picture] = re.findall(r"```text\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
 
-    config = load(file, environ={"DATAHUB_GMS_URL": "http://localhost:8080", "DATAHUB_GMS_TOKEN": "t"})
-
-    assert "rest" == config.translator_options["sink"]
+    assert picture in said
 
 
-@pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)\)", README))
-def test_links(target):
-    """Links into the repository lead somewhere."""
-    assert target.startswith("https://") or (ROOT / target).exists()
+def test_events_of_the_collectors_are_what_the_specification_allows(said, folder):
+    """Every event of both collectors in the demo, the declared graph included, passes ``validate --strict``."""
+    with closing(sqlite3.connect(folder / ".demo" / "bridge.db")) as connection:
+        bodies = [body for (body,) in connection.execute("SELECT body FROM inbox")]
+    (folder / "events.jsonl").write_bytes(b"\n".join(bodies))
+    done = subprocess.run(
+        [sys.executable, "-m", "openlineage_bridge", "validate", "--strict", "events.jsonl"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert (0, "") == (done.returncode, done.stdout)
+    assert f"{len(bodies)} events from 1 files: 0 are not as the specification says" in done.stderr
+    assert len(bodies) > 20

@@ -60,6 +60,8 @@ def test_top_level_names(names):
         *(f"{package}/py.typed" for package in sorted(PACKAGES)),
         "openlineage_bridge/examples/shop/build_marts.py",
         "openlineage_bridge/examples/shop/data/orders.csv",
+        "openlineage_bridge/specification/schemas/OpenLineage.json",
+        "openlineage_bridge/specification/schemas/SchemaDatasetFacet.json",
         "openlineage_bridge/web/static/graph.js",
     ],
 )
@@ -73,7 +75,8 @@ def test_extras(metadata):
     extras = set(metadata.get_all("Provides-Extra"))
     base = {line.partition(">")[0] for line in metadata.get_all("Requires-Dist") if "extra ==" not in line}
 
-    expected = {"all", "bench", "dagster", "datahub", "demo", "dev", "kafka", "prefect", "server", "sql"}
+    collectors, bridge = {"dagster", "kafka", "prefect", "sql"}, {"datahub", "files", "server"}
+    expected = {*collectors, *bridge, "all", "bench", "demo", "dev", "docs"}
     assert expected == extras
     assert {"attrs", "click", "openlineage-python", "python-dateutil"} == base
 
