@@ -190,6 +190,7 @@ def test_an_unknown_dagster_is_left_alone(monkeypatch, caplog):
 
 
 def test_arming_twice_wraps_once():
+    arm()
     wrapped = execute_step.enter_execution_context
 
     assert arm() is True
