@@ -120,6 +120,8 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     # password = 'x', "token": "x", secret => 'x'
     (re.compile(rf"({_NAME}[\"']?\s*(?:=>?|:)\s*)'[^']*'", re.IGNORECASE), rf"\1'{MASK}'"),
     (re.compile(rf"({_NAME}[\"']?\s*(?:=>?|:)\s*)\"[^\"]*\"", re.IGNORECASE), rf'\1"{MASK}"'),
+    # {"password": "x  - a text that was cut off
+    (re.compile(rf"({_NAME}[\"']?\s*(?:=>?|:)\s*[\"'])[^\"']+$", re.IGNORECASE), rf"\1{MASK}"),
     # ?token=x&…, ;password=x;…, 'aws_secret_access_key=x', --password x
     (re.compile(rf"([?&;'\"]{_BEFORE}{_NAME}=|[?&]sig=)[^&;\s\"'*]+", re.IGNORECASE), rf"\1{MASK}"),
     (re.compile(rf"(\s--{_BEFORE}{_NAME}(?:\s+|=))[^\s\"'*]+", re.IGNORECASE), rf"\1{MASK}"),
@@ -181,11 +183,8 @@ def redacted(body: bytes) -> bytes:
 
 
 def _not_json(body: bytes) -> bytes:
-    """What is no JSON goes to quarantine, where its text is shown."""
-    try:
-        return text(body.decode()).encode()
-    except UnicodeError:
-        return body
+    """What is no JSON goes to quarantine, where its text is shown; bytes that are no text stay as they are."""
+    return text(body.decode(errors="surrogateescape")).encode(errors="surrogateescape")
 
 
 def _clean(value: Any) -> Any:

@@ -189,6 +189,19 @@ def test_what_is_no_event_is_survived(body):
     assert body == redacted(body)
 
 
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        (b'{"password": "hunter2', b'{"password": "***'),
+        (b'{"token": "abc", "note": "\xff\xfe"', b'{"token": "***", "note": "\xff\xfe"'),
+    ],
+    ids=["cut off", "not UTF-8"],
+)
+def test_what_cannot_be_read_is_cleaned_all_the_same(body, expected):
+    """It goes to quarantine, where its bytes are shown; whatever is no secret in it stays as it came."""
+    assert expected == redacted(body)
+
+
 def test_what_is_no_json_is_cleaned_as_text():
     """It goes to quarantine, where it is shown."""
     assert b"{postgres://al:***@h" == redacted(b"{postgres://al:x@h")
