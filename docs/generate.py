@@ -255,6 +255,8 @@ def commands() -> str:
 def helped(command: click.Command, name: str, parent: click.Context | None) -> Iterator[str]:
     """A command's own help, then that of those below it."""
     settings = {**command.context_settings, "terminal_width": WIDTH, "max_content_width": WIDTH}
+    # Click keeps the option of whoever asked first, who may have asked the command outside of its group.
+    command._help_option = None  # noqa: SLF001
     context = click.Context(command, info_name=name, parent=parent, **settings)
     path = context.command_path
     yield f"\n{'##' if path.count(' ') <= 1 else '###'} `{path}`\n\n```text\n{command.get_help(context)}\n```"
