@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -30,6 +31,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
 """Seconds between two tries to store a batch that could not be stored; doubling."""
 
 CONNECT_SECONDS: Final = 10.0
+SILENCE_SECONDS: Final = 60.0
 
 OURS: Final = {
     "enable.auto.commit": False,
@@ -209,8 +211,26 @@ def settings(config: KafkaConfig) -> dict[str, Any]:
         "auto.offset.reset": config.start,
         **given,
         **OURS,
+        # A line for each attempt to connect, hundreds of them while no broker is there; what counts comes by `error_cb`.
+        "log_level": 2,
         "logger": log,
+        "error_cb": Complaints(),
     }
+
+
+@attrs.define
+class Complaints:
+    """Says what is wrong with the brokers; the same kind of trouble once in ``SILENCE_SECONDS``."""
+
+    clock: Callable[[], float] = time.monotonic
+    _said: dict[int, float] = attrs.field(factory=dict, init=False)
+
+    def __call__(self, error: KafkaError) -> None:
+        """What librdkafka tells its ``error_cb``; it goes on trying by itself."""
+        now = self.clock()
+        if now - self._said.get(error.code(), -SILENCE_SECONDS) >= SILENCE_SECONDS:
+            self._said[error.code()] = now
+            log.warning("Kafka: %s", error.str())
 
 
 def _plain(value: Any) -> Any:

@@ -182,6 +182,21 @@ def test_the_offset_to_commit_follows_the_newest_message_of_each_partition() -> 
     assert {("t", 0): 8, ("t", 1): 5} == kafka.next_offsets(messages)
 
 
+def test_the_same_trouble_is_told_once_a_minute(caplog) -> None:
+    """Librdkafka tells it at every attempt to connect, with other milliseconds in its words."""
+    moments = iter([0.0, 1.0, 2.0, 70.0])
+    complain = kafka.Complaints(lambda: next(moments))
+    for code, words in [
+        (1, "refused after 0 ms"),
+        (1, "refused after 3 ms"),
+        (2, "all down"),
+        (1, "refused again"),
+    ]:
+        complain(SimpleNamespace(code=lambda code=code: code, str=lambda words=words: words))
+
+    assert ["Kafka: refused after 0 ms", "Kafka: all down", "Kafka: refused again"] == caplog.messages
+
+
 def test_secrets_of_the_properties_are_in_no_text() -> None:
     """The names are."""
     shown = repr(config("b:1", "t", **{"sasl.password": "hunter2"}))
