@@ -27,6 +27,7 @@ COMMANDS = {
     "verify": "Ask the catalog which of the datasets it has, and propose the rules that are missing.",
     "redeliver": "Deliver again what a destination was given already.",
     "diff": "Tell what a live catalog lacks of what it should hold, and what differs.",
+    "migrate": "Hide the jobs that the plugin before the bridge left in the catalog.",
     "status": "Show what is in the store, the newest runs, and what is still to be delivered.",
     "health": "Ask a running bridge whether it takes events right now.",
     "queue": "Show what waits, one by one: to be processed, and to be delivered.",

@@ -22,6 +22,7 @@
     ├── curated.py          owners, tags and terms
     ├── platform_info.py    platforms that DataHub does not know by itself
     └── options.py          its section of the configuration
+    migration.py        which jobs of other plugins ours replace
     proposals.py        what goes over the wire
     sinks/              where proposals go
     ├── rest.py             DataHub's server: address.py, posting.py, answers.py
@@ -29,6 +30,7 @@
     ├── file.py             files that ``datahub ingest`` reads
     ├── held.py             what DataHub holds already, and from whom
     ├── comparison.py       what it holds of what it should
+    ├── predecessors.py     what other plugins left there
     └── catalog.py          on which entities lineage lands
     source.py           the source of ``datahub ingest``
 

@@ -34,6 +34,9 @@ PATCHED = {
 }
 """Aspects that are patched here → the list that most of their patches are about."""
 
+SEARCHED = {"DATA_JOB": "dataJob", "DATA_FLOW": "dataFlow"}
+"""What is found by ``scrollAcrossEntities`` here, as GraphQL calls it."""
+
 
 @cache
 def judged(entity_type: str, urn: str, aspect: str, value: str) -> str:
@@ -63,6 +66,8 @@ class Gms:
     def reset(self) -> None:
         self.state: dict[tuple[str, str, int | None], dict[str, Any]] = {}
         self.log: list[dict[str, Any]] = []
+        self.searches: list[dict[str, Any]] = []
+        self.most_hits = 10_000
         self.faults: list[dict[str, Any]] = []
         self.most_bytes = 16_000_000
         self.unpacks = True
@@ -103,6 +108,29 @@ class Gms:
             for (of, name, at), held in self.state.items()
             if of == urn and at is None and name in aspects
         }
+
+    def scroll(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        """A page of the jobs and flows that all rules fit; ``scrollId`` is the last URN of the page before."""
+        types = tuple(f"urn:li:{SEARCHED[each]}:" for each in wanted["types"])
+        urns = sorted({urn for urn, _, _ in self.state if urn.startswith(types)})
+        hits = [
+            urn
+            for urn in urns
+            if urn > (wanted["scrollId"] or "")
+            and any(all(self._fits(urn, rule) for rule in each["and"]) for each in wanted["orFilters"])
+        ]
+        page = hits[: min(wanted["batchSize"], self.most_hits)]
+        found = [{"entity": {"urn": urn}, "extraProperties": []} for urn in page]
+        return {"nextScrollId": page[-1] if len(page) < len(hits) else None, "searchResults": found}
+
+    def _fits(self, urn: str, rule: dict[str, Any]) -> bool:
+        status = self.state.get((urn, "status", None), {"value": {}})["value"]
+        orchestrator = urn.rpartition("urn:li:dataFlow:(")[2].partition(",")[0]
+        indexed = {
+            "platform.keyword": f"urn:li:dataPlatform:{orchestrator}",
+            "removed": str(status.get("removed", False)).lower(),
+        }
+        return (indexed[rule["field"]] in rule["values"]) != rule.get("negated", False)
 
     def moments(self, urn: str, aspect: str) -> list[dict[str, Any]]:
         found = [
@@ -152,6 +180,8 @@ class Api(Handler):
             self.reply([[*key, held] for key, held in GMS.state.items()])
         elif path.path == "/_log":
             self.reply(GMS.log)
+        elif path.path == "/_searches":
+            self.reply(GMS.searches)
         elif path.path.startswith("/entitiesV2/"):
             urn = unquote(path.path.removeprefix("/entitiesV2/"))
             found = GMS.entity(urn, re.findall(r"\w+", unquote(path.query).removeprefix("aspects=List")))
@@ -167,6 +197,9 @@ class Api(Handler):
         elif self.path == "/aspects?action=getTimeseriesAspectValues":
             wanted = json.loads(sent)
             self.reply({"value": {"values": GMS.moments(wanted["urn"], wanted["aspect"])}})
+        elif self.path == "/api/graphql":
+            GMS.searches.append(json.loads(sent))
+            self.reply({"data": {"scrollAcrossEntities": GMS.scroll(GMS.searches[-1]["variables"])}})
         elif self.path.startswith("/aspects?action=ingestProposal"):
             self._ingest(sent)
         else:
@@ -235,7 +268,7 @@ class Remote:
         self.url, self.pid = url, pid
 
     def order(self, **orders: Any) -> Remote:
-        """Set ``faults``, ``most_bytes``, ``unpacks`` or ``config``."""
+        """Set ``faults``, ``most_bytes``, ``most_hits``, ``unpacks`` or ``config``."""
         for name, value in orders.items():
             self._call(f"/_{name}", value)
         return self
@@ -248,6 +281,12 @@ class Remote:
     def log(self) -> list[dict[str, Any]]:
         """Every request that brought proposals."""
         found: list[dict[str, Any]] = self._get("/_log")
+        return found
+
+    @property
+    def searches(self) -> list[dict[str, Any]]:
+        """Every request for a page of search results."""
+        found: list[dict[str, Any]] = self._get("/_searches")
         return found
 
     @property

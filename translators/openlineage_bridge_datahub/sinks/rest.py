@@ -13,6 +13,7 @@ import httpx2
 
 from openlineage_bridge.comparing import Compared
 from openlineage_bridge.errors import ConfigError
+from openlineage_bridge.migrating import Predecessor
 from openlineage_bridge.outgoing import Connection, base_url
 from openlineage_bridge.translation import Known, Outcome, Proposal, Refused, Retry
 from openlineage_bridge_datahub.options import DatasetOptions, options
@@ -29,6 +30,7 @@ from openlineage_bridge_datahub.sinks.catalog import DatasetCatalog
 from openlineage_bridge_datahub.sinks.comparison import Comparison
 from openlineage_bridge_datahub.sinks.held import FAMILIES, Held
 from openlineage_bridge_datahub.sinks.posting import Poster
+from openlineage_bridge_datahub.sinks.predecessors import Predecessors
 
 ENDPOINT = "/aspects?action=ingestProposalBatch"
 HEADERS = {"X-RestLi-Protocol-Version": "2.0.0", "Content-Type": "application/json"}
@@ -142,6 +144,22 @@ class RestSink:
             RetryLater: It does not answer.
         """
         return Comparison(self._client, self.server, self._held).compare(proposals)
+
+    def predecessors(self, held: Iterable[Proposal]) -> Iterator[Predecessor]:
+        """What orchestrators' own plugins left of the flows in ``held`` (``sinks.predecessors``).
+
+        Raises:
+            RetryLater: DataHub does not answer.
+        """
+        return Predecessors(self._client, self.server, self._held).of(held)
+
+    def hidden(self) -> Iterator[Predecessor]:
+        """What was hidden under this sink's name (``sinks.predecessors``).
+
+        Raises:
+            RetryLater: DataHub does not answer.
+        """
+        return Predecessors(self._client, self.server, self._held).hidden()
 
     def close(self) -> None:
         """Give back the connections."""
