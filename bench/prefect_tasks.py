@@ -98,10 +98,11 @@ class Timing:
 
 
 MEASURES: dict[str, Callable[[Timing], float]] = {
-    "wall, end included": lambda each: each.whole,
+    "wall": lambda each: each.per_task,
     "CPU": lambda each: each.cpu,
 }
-"""What of a timing is held against the aim."""
+"""What of a timing is held against the aim. Not the whole: Prefect ends a flow at a whole second after its start, with the
+collector and without."""
 
 
 class Stub(BaseHTTPRequestHandler):
@@ -342,7 +343,7 @@ def main() -> None:
                 before = taken.value
                 rounds = chosen.rounds if tasks <= 200 else max(2, chosen.rounds // 2)
                 found = compare(ways, tasks, rounds, home, running)
-                if tasks <= 200:
+                if tasks <= 200 and chosen.peer_rounds:
                     found |= compare(peers, tasks, chosen.peer_rounds, home, running)
                 tell(tasks, found)
                 expected = rounds * (2 * (tasks + 5) + 4)

@@ -275,7 +275,7 @@ def test_supported_versions(monkeypatch, version, state):
 
 
 def test_a_method_that_changed_is_a_problem():
-    """What the self-check found stands in the findings, one by one."""
+    """What the self-check found stands in the findings, one by one, with what helps meanwhile."""
     facts = {
         "active": True,
         "observed": [],
@@ -283,7 +283,8 @@ def test_a_method_that_changed_is_a_problem():
     }
     [finding] = prefect_doctor._self_check(facts)
 
-    assert ("problem", facts["problems"][0]) == (finding.state, finding.says)
+    assert ("problem", "openlineage-bridge prefect watch") == (finding.state, finding.do)
+    assert finding.says.startswith(f"{facts['problems'][0]}; ")
 
 
 def test_methods_that_are_wrapped_are_known_by_module():
