@@ -64,7 +64,10 @@ def asks_in_a_task() -> None:
 @flow(name="asks and waits")
 def asks_and_waits() -> None:
     wait_for(doubles.delay(5), *doubles.map([6, 7], deferred=True))
-    wait_for(doubles.apply_async(kwargs={"number": doubles.delay(8)}))
+    eight = doubles.delay(8)
+    # A task worker waits for a result that is not there yet as Prefect's ``wait`` does.
+    wait_for(eight)
+    wait_for(doubles.apply_async(kwargs={"number": eight}))
     asks_in_a_task()
 
 
