@@ -35,8 +35,6 @@ UNSEEN = {
     ("dataJobInfo", "description"): "nor is that of a task",
     ("dataFlowInfo", "customProperties.sourceCodeLocation."): "the repository that the process runs from",
     ("dataJobInfo", "customProperties.sourceCodeLocation."): "the same",
-    ("versionInfo", "version"): "its commit; the engine's version stands in its place",
-    ("versionInfo", "versionType"): "the same",
     ("dataProcessInstanceProperties", "customProperties.prefect_execution."): "options in the code",
     (
         "dataProcessInstanceProperties",
@@ -44,6 +42,9 @@ UNSEEN = {
     ): "the exception and its traceback: the "
     "server has the message of the state, which stands in their place",
 }
+
+# A version is the commit of the code, which only its process knows; outside there is the engine's at most.
+UNSEEN_ASPECTS = {"versionInfo"}
 
 # Runs of tasks alone: Prefect's server is told the parameters of flow runs only.
 UNSEEN_OF_TASKS = "customProperties.parameter."
@@ -208,7 +209,7 @@ def visible(export: Export, entities: set[str], unrooted: set[str]) -> Export:
     return {
         key: _without(key[1], value, rooted=key[0] not in unrooted)
         for key, value in export.items()
-        if key[0] in entities
+        if key[0] in entities and key[1] not in UNSEEN_ASPECTS
     }
 
 
