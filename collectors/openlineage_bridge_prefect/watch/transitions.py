@@ -68,7 +68,7 @@ class Transition:
         """The OpenLineage events that it asks for, in order.
 
         A task that ended stays ended (a rollback is a state after the end); what somebody sets a flow run to after its end
-        is its end, unless it says the same again, as some runners do.
+        is its end, unless it is cancelled once more, as some runners do.
         """
         if self.type == "RUNNING":
             fresh = self.before in NOT_BEGUN or self.before in TERMINAL or self.run_count <= 1
@@ -76,7 +76,7 @@ class Transition:
         if self.type in TERMINAL:
             ended = self.before in TERMINAL
             started = self._started(ended or self.run_count > 0)
-            over = ended and (self.kind == "TASK" or self.before == self.type)
+            over = ended and (self.kind == "TASK" or self.before == self.type == "CANCELLED")
             return event_types(self.type, started=started, finished=over)
         return event_types(self.type, started=self.before == "RUNNING", finished=False)
 
