@@ -15,7 +15,7 @@ from openlineage_bridge_capture import log
 from openlineage_bridge_capture.emitter import emitter
 from openlineage_bridge_prefect import contexts, snapshots
 from openlineage_bridge_prefect.runs import Kind, Run, live, run_of
-from openlineage_bridge_prefect.transitions import TERMINAL, event_types
+from openlineage_bridge_prefect.transitions import TERMINAL, event_types, says_nothing_new
 
 if TYPE_CHECKING:
     from openlineage.client.event_v2 import RunEvent
@@ -103,12 +103,12 @@ def proposed(flow_run_id: Any, result: Any) -> None:
 
 
 def _is_news(run_id: UUID, state_type: str) -> bool:
-    """Whether this process put the flow run into another state before; some runners mark the same end twice."""
+    """Whether a state says more than the one that this process set the flow run to before."""
     before = _proposed.pop(run_id, None)
     _proposed[run_id] = state_type
     if len(_proposed) > REMEMBERED:
         del _proposed[next(iter(_proposed))]
-    return before != state_type
+    return not says_nothing_new(before, state_type)
 
 
 def _paused(run: Run | None, run_id: UUID, state: Any) -> None:

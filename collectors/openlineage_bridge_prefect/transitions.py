@@ -52,6 +52,14 @@ def event_types(state_type: str, *, started: bool, finished: bool) -> tuple[Even
     return ()
 
 
+def says_nothing_new(before: str | None, state_type: str) -> bool:
+    """Whether a state of a flow run repeats the one before it: some runners mark a run twice that was cancelled.
+
+    Any other end after an end corrects it.
+    """
+    return before == state_type == "CANCELLED"
+
+
 def resumed(types: tuple[EventType, ...]) -> tuple[EventType, ...]:
     """What is left of the first events of an engine when another one, in an earlier process, had said START."""
     return ("RUNNING",) if types == ("START",) else tuple(each for each in types if each != "START")

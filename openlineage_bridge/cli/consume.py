@@ -14,10 +14,9 @@ import click
 
 from openlineage_bridge.cli.options import (
     config_option,
-    destinations_of,
     load_config,
+    service_of,
     store_option,
-    translator_of,
 )
 
 if TYPE_CHECKING:
@@ -71,7 +70,6 @@ def command(
 
     from openlineage_bridge.receivers.kafka import KafkaReceiver
     from openlineage_bridge.server.logs import configure
-    from openlineage_bridge.service import Service
 
     config = load_config(
         config_file,
@@ -80,17 +78,10 @@ def command(
         kafka__topics=list(topics) or None,
         kafka__group=group,
     )
-    translator, destinations = translator_of(config), destinations_of(config)
+    start = service_of(config)
     configure()
     log = structlog.get_logger("openlineage_bridge.kafka")
-    service = Service(
-        config.store,
-        translator,
-        window=config.lineage_window,
-        retention=config.retention,
-        space=config.space,
-        also=destinations,
-    )
+    service = start()
     try:
         stop = threading.Event()
         say = _now_and_then(lambda tally: log.info("consumed", **attrs.asdict(tally)))

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from openlineage_bridge.cli.options import (
+    askable,
     config_option,
-    destinations_of,
     format_option,
     load_config,
     store_option,
 )
 
 if TYPE_CHECKING:
-    from openlineage_bridge.comparing import Comparable, Compared
-    from openlineage_bridge.config import Config
-    from openlineage_bridge.translation import Proposal
+    from openlineage_bridge.comparing import Compared
 
 SHOWN = 20
 """Aspects of a state that are listed as text."""
@@ -54,9 +51,15 @@ def command(
       openlineage-bridge diff --format jsonl | jq -r .entityUrn | sort -u | xargs -d '\\n' openlineage-bridge redeliver
     """
     from openlineage_bridge.cli.output import print_json, print_lines
+    from openlineage_bridge.comparing import Comparable
+    from openlineage_bridge.store.aspects import held_in
 
     config = load_config(config_file, store=store)
-    compared = _comparable(config, to).compare(_held(config.store, frozenset(urns)))
+    # mypy takes a protocol for no concrete class; isinstance is all that it is used for.
+    catalog: Comparable = askable(config, to, Comparable, "what it holds")  # type: ignore[type-abstract]
+    wanted = frozenset(urns)
+    held = (each for each in held_in(config.store) if not wanted or each.urn in wanted)
+    compared = catalog.compare(held)
     counts: Counter[str] = Counter()
     apart = _apart(compared, counts)
     if format_ == "jsonl":
@@ -67,37 +70,6 @@ def command(
     else:
         _print(list(apart), counts)
     click.get_current_context().exit(3 if counts["missing"] or counts["different"] else 0)
-
-
-def _comparable(config: Config, name: str | None) -> Comparable:
-    """The destination that is asked: by its name, else the first that can be, else the one that needs but an address.
-
-    Raises:
-        ConfigError: It cannot be asked.
-    """
-    from openlineage_bridge.comparing import Comparable
-    from openlineage_bridge.errors import ConfigError
-    from openlineage_bridge.translation import load_sink
-
-    for known, sink in destinations_of(config).items():
-        if name in (None, known) and isinstance(sink, Comparable):
-            return sink
-    if name is not None:
-        raise ConfigError(f"{name} is no destination that can be asked what it holds")
-    sink = load_sink("rest", config.translator_options)
-    if not isinstance(sink, Comparable):
-        raise ConfigError("no destination can be asked what it holds")
-    return sink
-
-
-def _held(store: Path, urns: frozenset[str]) -> Iterator[Proposal]:
-    from openlineage_bridge.store.aspects import holdings
-    from openlineage_bridge.store.database import open_readonly
-
-    with closing(open_readonly(store)) as connection:
-        for proposal in holdings(connection):
-            if not urns or proposal.urn in urns:
-                yield proposal
 
 
 def _apart(compared: Iterable[Compared], counts: Counter[str]) -> Iterator[Compared]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,11 +32,10 @@ def command(output: BinaryIO, store: Path | None, config_file: Path | None) -> N
       openlineage-bridge export --store bridge.db --output proposals.json
       datahub ingest -c recipe.yml      # source: {type: file, config: {path: proposals.json}}
     """
-    from openlineage_bridge.store.aspects import holdings
-    from openlineage_bridge.store.database import open_readonly
+    from openlineage_bridge.store.aspects import held_in
 
-    with closing(open_readonly(store_path(config_file, store))) as connection:
-        count = write_array(output, (proposal.to_mcp() for proposal in holdings(connection)))
+    held = held_in(store_path(config_file, store))
+    count = write_array(output, (proposal.to_mcp() for proposal in held))
     click.echo(f"{count} proposals written", err=True)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,17 +10,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from openlineage_bridge.cli.options import (
+    askable,
     config_option,
-    destinations_of,
     format_option,
     load_config,
     store_option,
 )
 
 if TYPE_CHECKING:
-    from openlineage_bridge.config import Config
     from openlineage_bridge.migrating import Migratable, Predecessor
-    from openlineage_bridge.translation import Proposal
 
 AT_ONCE = 200
 """Changes that a sink is given together."""
@@ -57,13 +55,16 @@ def command(
       openlineage-bridge migrate --restore --apply
     """
     from openlineage_bridge.errors import ConfigError
+    from openlineage_bridge.migrating import Migratable
+    from openlineage_bridge.store.aspects import held_in
 
     if restore and orphans:
         raise ConfigError("--restore brings back everything that was hidden: it takes no --orphans")
     config = load_config(config_file, store=store)
-    sink = _catalog(config, to)
+    # mypy takes a protocol for no concrete class; isinstance is all that it is used for.
+    sink: Migratable = askable(config, to, Migratable, "what others left there")  # type: ignore[type-abstract]
     with closing(sink):
-        found = list(sink.hidden() if restore else sink.predecessors(_held(config.store)))
+        found = list(sink.hidden() if restore else sink.predecessors(held_in(config.store)))
         chosen = [each for each in found if restore or orphans or each.replaced_by]
         left = [] if restore or orphans else [each for each in found if not each.replaced_by]
         refused = _sent(sink, chosen) if apply else {}
@@ -75,35 +76,6 @@ def command(
     else:
         _print(chosen, left, done, refused, restore=restore, apply=apply)
     click.get_current_context().exit(1 if refused else 0)
-
-
-def _catalog(config: Config, name: str | None) -> Migratable:
-    """The destination that is asked: by its name, else the first that can be, else the one that needs but an address.
-
-    Raises:
-        ConfigError: It cannot be asked.
-    """
-    from openlineage_bridge.errors import ConfigError
-    from openlineage_bridge.migrating import Migratable
-    from openlineage_bridge.translation import load_sink
-
-    for known, sink in destinations_of(config).items():
-        if name in (None, known) and isinstance(sink, Migratable):
-            return sink
-    if name is not None:
-        raise ConfigError(f"{name} is no destination that can be asked what others left there")
-    asked = load_sink("rest", config.translator_options)
-    if not isinstance(asked, Migratable):
-        raise ConfigError("no destination can be asked what others left there")
-    return asked
-
-
-def _held(store: Path) -> Iterator[Proposal]:
-    from openlineage_bridge.store.aspects import holdings
-    from openlineage_bridge.store.database import open_readonly
-
-    with closing(open_readonly(store)) as connection:
-        yield from holdings(connection)
 
 
 def _sent(sink: Migratable, chosen: Sequence[Predecessor]) -> dict[str, str]:

@@ -11,9 +11,11 @@ import click
 if TYPE_CHECKING:  # `--help` must not import what these need
     from openlineage_bridge.config import Config
     from openlineage_bridge.delivery import Destination
+    from openlineage_bridge.service import Service
     from openlineage_bridge.translation import Sink, Translator
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+Askable = TypeVar("Askable")
 
 
 def config_option(command: Command) -> Command:
@@ -110,3 +112,49 @@ def destinations_of(config: Config) -> dict[str, Destination]:
         except ConfigError as error:
             raise ConfigError(f"destinations.{name}: {error}") from error
     return found
+
+
+def askable(config: Config, name: str | None, kind: type[Askable], what: str) -> Askable:
+    """The destination that is asked: by its name, else the first that can be, else the one that needs but an address.
+
+    Args:
+        config: The configuration.
+        name: What the user said; None for whichever can be asked.
+        kind: The protocol of what is asked.
+        what: What it is asked, in words.
+
+    Raises:
+        ConfigError: It cannot be asked.
+    """
+    from openlineage_bridge.errors import ConfigError
+    from openlineage_bridge.translation import load_sink
+
+    for known, sink in destinations_of(config).items():
+        if name in (None, known) and isinstance(sink, kind):
+            return sink
+    if name is not None:
+        raise ConfigError(f"{name} is no destination that can be asked {what}")
+    sink = load_sink("rest", config.translator_options)
+    if not isinstance(sink, kind):
+        raise ConfigError(f"no destination can be asked {what}")
+    return sink
+
+
+def service_of(config: Config, *, strict: bool = False) -> Callable[[], Service]:
+    """Starts the configured service; translator and destinations are looked at right away, before anything is opened.
+
+    Raises:
+        ConfigError: One of them refuses its options.
+    """
+    from openlineage_bridge.service import Service
+
+    translator, destinations = translator_of(config), destinations_of(config)
+    return lambda: Service(
+        config.store,
+        translator,
+        window=config.lineage_window,
+        retention=config.retention,
+        space=config.space,
+        also=destinations,
+        strict=strict,
+    )

@@ -9,10 +9,9 @@ import click
 
 from openlineage_bridge.cli.options import (
     config_option,
-    destinations_of,
     load_config,
+    service_of,
     store_option,
-    translator_of,
 )
 
 FILE = click.Path(path_type=Path)
@@ -68,7 +67,6 @@ def command(
     from openlineage_bridge.server.logs import configure
     from openlineage_bridge.server.run import Server, bind
     from openlineage_bridge.server.tls import context_of
-    from openlineage_bridge.service import Service
     from openlineage_bridge.store.status import Queries
 
     config = load_config(
@@ -81,19 +79,11 @@ def command(
         server__tls__certificate=tls_certificate,
         server__tls__key=tls_key,
     )
-    translator, destinations = translator_of(config), destinations_of(config)
+    start = service_of(config, strict=strict)
     configure()
     tls = context_of(config.server.tls) if config.server.tls else None
     listener = bind(config.server)
-    service = Service(
-        config.store,
-        translator,
-        window=config.lineage_window,
-        retention=config.retention,
-        space=config.space,
-        also=destinations,
-        strict=strict,
-    )
+    service = start()
     try:
         app = create_app(service, Queries(config.store), config, service)
         server = Server(app, listener, tls)

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
 
 import attrs
 
 from openlineage_bridge.events import digest, encode
+from openlineage_bridge.store.database import open_readonly
 from openlineage_bridge.store.destinations import Addressee, DestinationTable
 from openlineage_bridge.translation import Aspect, Proposal
 
@@ -217,6 +220,16 @@ def holdings(connection: sqlite3.Connection) -> Iterator[Proposal]:
         "AND (b.rank, b.digest, b.owner) > (a.rank, a.digest, a.owner)) ORDER BY urn, name, at"
     )
     return (_proposal(*row) for row in rows)
+
+
+def held_in(path: Path) -> Iterator[Proposal]:
+    """The same, of a store that may be in use.
+
+    Raises:
+        StorageError: There is no such store, or it cannot be read.
+    """
+    with closing(open_readonly(path)) as connection:
+        yield from holdings(connection)
 
 
 def _proposal(entity_type: str, urn: str, name: str, at: int, body: bytes) -> Proposal:

@@ -14,7 +14,7 @@ from uuid import UUID
 import attrs
 
 from openlineage_bridge_prefect.runs import Kind
-from openlineage_bridge_prefect.transitions import TERMINAL, EventType, event_types
+from openlineage_bridge_prefect.transitions import TERMINAL, EventType, event_types, says_nothing_new
 
 KINDS: dict[str, Kind] = {"prefect.flow-run.": "FLOW", "prefect.task-run.": "TASK"}
 """Prefix of an event's name, and of a resource's id → kind of run."""
@@ -76,7 +76,7 @@ class Transition:
         if self.type in TERMINAL:
             ended = self.before in TERMINAL
             started = self._started(ended or self.run_count > 0)
-            over = ended and (self.kind == "TASK" or self.before == self.type == "CANCELLED")
+            over = ended and (self.kind == "TASK" or says_nothing_new(self.before, self.type))
             return event_types(self.type, started=started, finished=over)
         return event_types(self.type, started=self.before == "RUNNING", finished=False)
 
