@@ -130,7 +130,7 @@ def test_into_a_server(events, wanted):
             "hash": "",
         }
         schema |= {"platformSchema": {"com.linkedin.schema.OtherSchema": {"rawSchema": ""}}, "fields": []}
-        _write(gms, theirs, "schemaMetadata", schema)
+        gms.write(theirs, "schemaMetadata", schema, run_id="a-connector")
         sink = {"type": "datahub-rest", "config": {"server": gms.url}}
         ingested({"path": str(events)}, sink, pipeline_name="ours")
         state = gms.state
@@ -158,21 +158,6 @@ def test_a_second_time(tmp_path):
             ingested({"path": str(source)}, {"type": "datahub-rest", "config": {"server": gms.url}})
             told = gms.state[urn, "schemaMetadata", None]["fields"]
             assert columns == [field["fieldPath"] for field in told]
-
-
-def _write(gms, urn: str, aspect: str, value: dict) -> None:
-    import urllib.request
-
-    proposal = {
-        "entityType": "dataset",
-        "entityUrn": urn,
-        "changeType": "UPSERT",
-        "aspectName": aspect,
-        "aspect": {"value": json.dumps(value), "contentType": "application/json"},
-        "systemMetadata": {"runId": "a-connector", "lastObserved": 1},
-    }
-    body = json.dumps({"proposals": [proposal], "async": "false"}).encode()
-    urllib.request.urlopen(f"{gms.url}/aspects?action=ingestProposalBatch", body, timeout=20).close()
 
 
 def test_it_is_registered():

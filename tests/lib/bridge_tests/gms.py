@@ -277,6 +277,18 @@ class Remote:
         """As if it had just started."""
         self._call("/_reset", None)
 
+    def write(self, urn: str, aspect: str, value: Any, *, run_id: str = "no-run-id-provided") -> None:
+        """What somebody else does to DataHub."""
+        proposal = {
+            "entityType": urn.split(":")[2],
+            "entityUrn": urn,
+            "changeType": "UPSERT",
+            "aspectName": aspect,
+            "aspect": {"value": json.dumps(value), "contentType": "application/json"},
+            "systemMetadata": {"runId": run_id, "lastObserved": 1},
+        }
+        self._call("/aspects?action=ingestProposalBatch", {"proposals": [proposal], "async": "false"})
+
     @property
     def log(self) -> list[dict[str, Any]]:
         """Every request that brought proposals."""

@@ -9,74 +9,17 @@ from importlib import import_module
 
 import pytest
 
-from openlineage_bridge.cli import main
-from openlineage_bridge.delivery import deliver
-from openlineage_bridge.pipeline import Pipeline
 from openlineage_bridge.store import Store
-from openlineage_bridge.store.inbox import inspect
-from openlineage_bridge_datahub import DataHubTranslator
 from openlineage_bridge_datahub.sinks.comparison import differences
-from openlineage_bridge_datahub.sinks.rest import RestSink
 
 loads, loopback = import_module("bridge_tests.loads"), import_module("bridge_tests.loopback")
 FLOW = "urn:li:dataFlow:(prefect,flow0,PROD)"
 
 
-@pytest.fixture(scope="module")
-def server():
-    with import_module("bridge_tests.gms").running() as gms:
-        yield gms
-
-
 @pytest.fixture
-def gms(server, monkeypatch, tmp_path):
-    server.reset()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("DATAHUB_GMS_URL", server.url)
-    return server
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Runs a command: exit code, standard output, standard error."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["openlineage-bridge", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as leaving:
-            main()
-        return int(leaving.value.code or 0), *capsys.readouterr()
-
-    return run
-
-
-@pytest.fixture
-def store(gms, tmp_path):
+def store(delivered):
     """A store that was delivered to this DataHub."""
-    path = tmp_path / "bridge.db"
-    with Store(path) as opened:
-        with opened.transaction():
-            opened.inbox.put([inspect(body) for _, body in loads.runs(3, 2)], receiver="test", now=1)
-        Pipeline(opened, DataHubTranslator()).drain()
-        sink = RestSink(gms.url)
-        deliver(opened, sink)
-        sink.close()
-    return str(path)
-
-
-def write(gms, urn: str, entity: str, aspect: str, value: dict) -> None:
-    """What somebody else does to DataHub."""
-    proposal = {
-        "entityType": entity,
-        "entityUrn": urn,
-        "changeType": "UPSERT",
-        "aspectName": aspect,
-        "aspect": {"value": json.dumps(value), "contentType": "application/json"},
-        "systemMetadata": {"runId": "somebody", "lastObserved": 1},
-    }
-    body = json.dumps({"proposals": [proposal], "async": "false"}).encode()
-    urllib.request.urlopen(f"{gms.url}/aspects?action=ingestProposalBatch", body, timeout=20).close()
+    return delivered(*(body for _, body in loads.runs(3, 2)))
 
 
 # --- diff -----------------------------------------------------------------------------------------------------------
@@ -93,9 +36,9 @@ def test_a_datahub_that_has_everything(run, gms, store):
 def test_what_is_missing_different_or_others(run, gms, store):
     """By name, with the place where it differs; what others wrote about datasets is no difference."""
     dataset = "urn:li:dataset:(urn:li:dataPlatform:postgres,shop.public.s1,PROD)"
-    write(gms, FLOW, "dataFlow", "dataFlowInfo", {"name": "renamed"})
+    gms.write(FLOW, "dataFlowInfo", {"name": "renamed"})
     properties = {"name": "theirs", "customProperties": {}, "tags": []}
-    write(gms, dataset, "dataset", "datasetProperties", properties)
+    gms.write(dataset, "datasetProperties", properties)
     code, out, _ = run("diff", "--store", store, "--format", "json")
     found = json.loads(out)
 
@@ -106,7 +49,7 @@ def test_what_is_missing_different_or_others(run, gms, store):
     assert {"equal": len(gms.state) - 2, "different": 1, "others": 1} == found["counts"]
 
 
-def test_a_datahub_that_was_rebuilt(run, gms, store):
+def test_a_datahub_that_was_rebuilt(run, gms, store, deliver_once):
     """Lacks everything, as its operator is told; `redeliver` and the next delivery bring it back."""
     before = gms.state
     gms.reset()
@@ -117,15 +60,13 @@ def test_a_datahub_that_was_rebuilt(run, gms, store):
     code, out, _ = run("redeliver", "--all", "--store", store)
     assert (0, f"{gms.url}: {len(before):,} to be delivered\n") == (code, out)
     with Store(store) as opened:
-        sink = RestSink(gms.url)
-        deliver(opened, sink)
-        sink.close()
+        deliver_once(opened)
     assert before == gms.state
 
 
 def test_one_entity(run, gms, store):
     """Is compared alone, and sent again alone."""
-    write(gms, FLOW, "dataFlow", "dataFlowInfo", {"name": "renamed"})
+    gms.write(FLOW, "dataFlowInfo", {"name": "renamed"})
 
     assert 3 == run("diff", FLOW, "--store", store)[0]
     assert 0 == run("diff", "urn:li:tag:other", "--store", store)[0]
@@ -134,14 +75,12 @@ def test_one_entity(run, gms, store):
     assert next(iter(json.loads(out).values())) <= 3
 
 
-def test_status_tells_what_a_destination_last_said(run, gms, store, monkeypatch):
+def test_status_tells_what_a_destination_last_said(run, gms, store, deliver_once):
     """In plain words: how much it lacks, for how long, how often it would not, and why."""
     gms.order(faults=[{"status": 401}])
     run("redeliver", FLOW, "--store", store)
     with Store(store) as opened:
-        sink = RestSink(gms.url)
-        assert deliver(opened, sink).postponed
-        sink.close()
+        assert deliver_once(opened)
     _, said, _ = run("status", "--store", store)
     [line] = [line for line in said.splitlines() if gms.url in line]
 

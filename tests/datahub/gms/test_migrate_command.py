@@ -7,23 +7,12 @@ import json
 import os
 import subprocess
 import sys
-import urllib.request
-from importlib import import_module
 
 import pytest
 from datahub.ingestion.graph.client import DataHubGraph
 from datahub.ingestion.graph.config import DatahubClientConfig
 from datahub.ingestion.graph.filters import RemovedStatusFilter
 from datahub.utilities.graphql_query_adapter import minify_graphql_query
-from datahub.utilities.urns.urn import guess_entity_type
-
-from openlineage_bridge.cli import main
-from openlineage_bridge.delivery import deliver
-from openlineage_bridge.pipeline import Pipeline
-from openlineage_bridge.store import Store
-from openlineage_bridge.store.inbox import inspect
-from openlineage_bridge_datahub import DataHubTranslator
-from openlineage_bridge_datahub.sinks.rest import RestSink
 
 SHOP = "urn:li:dataFlow:(prefect,shop,PROD)"
 PREFECT, DAGSTER = "prefect-datahub", "acryl-datahub-dagster-plugin"
@@ -38,35 +27,6 @@ def flow(flow_id: str, orchestrator: str = "dagster", env: str = "PROD") -> str:
 
 
 # --- the command ----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def server():
-    with import_module("bridge_tests.gms").running() as gms:
-        yield gms
-
-
-@pytest.fixture
-def gms(server, monkeypatch, tmp_path):
-    server.reset()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("DATAHUB_GMS_URL", server.url)
-    return server
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Runs the command: exit code, standard output, standard error."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["openlineage-bridge", "migrate", *arguments])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as leaving:
-            main()
-        return int(leaving.value.code or 0), *capsys.readouterr()
-
-    return run
 
 
 def told(
@@ -93,24 +53,10 @@ def told(
     return json.dumps(event).encode()
 
 
-def delivered(path, gms, *events: bytes) -> str:
-    """A store that heard these and was delivered to this DataHub."""
-    with Store(path) as opened:
-        with opened.transaction():
-            opened.inbox.put([inspect(each) for each in events], receiver="test", now=1)
-        Pipeline(opened, DataHubTranslator()).drain()
-        sink = RestSink(gms.url)
-        deliver(opened, sink)
-        sink.close()
-    return str(path)
-
-
 @pytest.fixture
-def store(gms, tmp_path):
+def store(delivered):
     """One with the flow `shop` and its tasks `load` and `save`, in Prefect, and a job `etl.daily` with an op in Dagster."""
     return delivered(
-        tmp_path / "bridge.db",
-        gms,
         told("shop"),
         told("shop.load", parent="shop", run=1),
         told("shop.save", parent="shop", run=2),
@@ -119,23 +65,9 @@ def store(gms, tmp_path):
     )
 
 
-def write(gms, urn: str, aspect: str, value: dict) -> None:
-    """What somebody else does to DataHub."""
-    proposal = {
-        "entityType": guess_entity_type(urn),
-        "entityUrn": urn,
-        "changeType": "UPSERT",
-        "aspectName": aspect,
-        "aspect": {"value": json.dumps(value), "contentType": "application/json"},
-        "systemMetadata": {"runId": "no-run-id-provided", "lastObserved": 1},
-    }
-    body = json.dumps({"proposals": [proposal], "async": "false"}).encode()
-    urllib.request.urlopen(f"{gms.url}/aspects?action=ingestProposalBatch", body, timeout=20).close()
-
-
 def write_job(gms, urn: str, name: str) -> None:
-    write(gms, urn, "dataJobInfo", {"name": name, "type": {"string": "COMMAND"}, "customProperties": {}})
-    write(gms, urn, "status", {"removed": False})
+    gms.write(urn, "dataJobInfo", {"name": name, "type": {"string": "COMMAND"}, "customProperties": {}})
+    gms.write(urn, "status", {"removed": False})
 
 
 LOAD, SAVE, GONE = (job(SHOP, each) for each in ("load-1a2b3c4d", "save-11111111", "gone-22222222"))
@@ -152,7 +84,7 @@ def before(gms, store):
         write_job(gms, urn, urn[:-1].rpartition(",")[2])
     write_job(gms, FOREIGN, "by hand")
     write_job(gms, CLEAN, "clean")
-    write(gms, DAILY, "dataFlowInfo", {"name": "daily", "customProperties": {}})
+    gms.write(DAILY, "dataFlowInfo", {"name": "daily", "customProperties": {}})
     return gms.state
 
 
@@ -163,7 +95,7 @@ def changed(gms, before: dict) -> dict:
 def test_nothing_is_sent_without_apply(run, gms, store, before):
     """What would be hidden is listed, each with what replaces it; what nothing replaces, too, apart."""
     sent = len(gms.log)
-    code, out, said = run("--store", store)
+    code, out, said = run("migrate", "--store", store)
 
     assert (0, "4 would be hidden: --apply does it\n") == (code, said)
     assert {
@@ -173,30 +105,32 @@ def test_nothing_is_sent_without_apply(run, gms, store, before):
         f"acryl-datahub-dagster-plugin: {DAILY} → {flow('etl.daily')}",
         f"acryl-datahub-dagster-plugin: {CLEAN} → {job(flow('etl.daily'), 'clean')}",
     } == {*out.splitlines()}
-    assert 0 == run("--store", store, "--orphans")[0]
+    assert 0 == run("migrate", "--store", store, "--orphans")[0]
     assert (sent, {}) == (len(gms.log), changed(gms, before))
 
 
 def test_apply_hides_and_restore_brings_back(run, gms, store, before):
     """`status.removed` and nothing else, in one request; the second time there is nothing left to do."""
     sent = len(gms.log)
-    code, _, said = run("--store", store, "--apply")
+    code, _, said = run("migrate", "--store", store, "--apply")
     assert (0, "4 hidden\n", 1) == (code, said, len(gms.log) - sent)
     assert {(urn, "status", None): {"removed": True} for urn in REPLACED} == changed(gms, before)
 
-    assert (0, "0 hidden\n") == run("--store", store, "--apply")[::2]
+    assert (0, "0 hidden\n") == run("migrate", "--store", store, "--apply")[::2]
     assert {(urn, "status", None): {"removed": True} for urn in REPLACED} == changed(gms, before)
 
-    assert (0, "4 would be brought back: --apply does it\n") == run("--store", store, "--restore")[::2]
+    assert (0, "4 would be brought back: --apply does it\n") == run("migrate", "--store", store, "--restore")[
+        ::2
+    ]
     assert REPLACED == {urn for urn, *_ in changed(gms, before)}
-    assert (0, "4 brought back\n") == run("--store", store, "--restore", "--apply")[::2]
+    assert (0, "4 brought back\n") == run("migrate", "--store", store, "--restore", "--apply")[::2]
     assert {(DAILY, "status", None): {"removed": False}} == changed(gms, before)
-    assert (0, "", "nothing was hidden\n") == run("--store", store, "--restore")
+    assert (0, "", "nothing was hidden\n") == run("migrate", "--store", store, "--restore")
 
 
 def test_orphans_only_when_said(run, gms, store, before):
     """Then what nothing replaces goes, too; what somebody else made never does."""
-    code, out, _ = run("--store", store, "--orphans", "--apply", "--format", "json")
+    code, out, _ = run("migrate", "--store", store, "--orphans", "--apply", "--format", "json")
 
     assert (0, {"done"}) == (code, {each["state"] for each in json.loads(out)})
     assert {*REPLACED, GONE} == {urn for urn, *_ in changed(gms, before)}
@@ -204,9 +138,9 @@ def test_orphans_only_when_said(run, gms, store, before):
 
 def test_restore_leaves_what_others_hid(run, gms, store, before):
     """Somebody deleted a job in DataHub: that is not ours to undo."""
-    write(gms, LOAD, "status", {"removed": True})
-    assert 0 == run("--store", store, "--apply")[0]
-    assert 0 == run("--store", store, "--restore", "--apply")[0]
+    gms.write(LOAD, "status", {"removed": True})
+    assert 0 == run("migrate", "--store", store, "--apply")[0]
+    assert 0 == run("migrate", "--store", store, "--restore", "--apply")[0]
 
     assert {
         (LOAD, "status", None): {"removed": True},
@@ -214,11 +148,11 @@ def test_restore_leaves_what_others_hid(run, gms, store, before):
     } == changed(gms, before)
 
 
-def test_another_bridge_on_the_same_datahub(run, gms, store, before, tmp_path):
+def test_another_bridge_on_the_same_datahub(run, store, before, delivered):
     """Its jobs are not in our store, but it writes under the same name: they stay."""
-    delivered(tmp_path / "other.db", gms, told("shop"), told("shop.x-1a2b3c4d", parent="shop", run=5))
+    delivered(told("shop"), told("shop.x-1a2b3c4d", parent="shop", run=5), name="other.db")
 
-    assert "x-1a2b3c4d" not in run("--store", store, "--orphans")[1]
+    assert "x-1a2b3c4d" not in run("migrate", "--store", store, "--orphans")[1]
 
 
 @pytest.mark.parametrize(
@@ -228,44 +162,43 @@ def test_another_bridge_on_the_same_datahub(run, gms, store, before, tmp_path):
         ("dagster", "etl.daily", "put_2", {"dagster_step": {"opName": "put"}}, job(DAILY, "prod/put")),
     ],
 )  # fmt: skip
-def test_what_our_runs_tell_of_their_code(run, gms, store, tmp_path, namespace, parent, name, facets, theirs):
+def test_what_our_runs_tell_of_their_code(run, gms, delivered, namespace, parent, name, facets, theirs):
     """A task with a name of its own, an op under an alias: nothing in the catalog says that they are the plugin's `put`."""
-    path = tmp_path / "named.db"
     event = told(f"{parent}.{name}", namespace=namespace, parent=parent, run=9, **facets)
-    delivered(path, gms, event)
+    store = delivered(event)
     write_job(gms, theirs, theirs[:-1].rpartition(",")[2].rpartition("/")[2])
-    [found] = json.loads(run("--store", str(path), "--format", "json")[1])
+    [found] = json.loads(run("migrate", "--store", store, "--format", "json")[1])
 
     assert (theirs, [job(flow(parent, namespace), name)]) == (found["entityUrn"], found["replacedBy"])
 
 
 def test_page_by_page(run, gms, store, before):
     """A GMS that gives two at a time is asked until there are no more."""
-    whole = run("--store", store)[1]
+    whole = run("migrate", "--store", store)[1]
     gms.order(most_hits=2)
     asked = len(gms.searches)
 
-    assert whole == run("--store", store)[1]
+    assert whole == run("migrate", "--store", store)[1]
     assert len(gms.searches) - asked > 3
 
 
 def test_mistakes_are_told(run, gms, store, before, free_port, monkeypatch):
     """In words, with the exit code for it; what waited for a server that went away is hidden by the next call."""
-    assert 2 == run("--store", store, "--restore", "--orphans")[0]
-    assert 2 == run("--store", store, "--to", "nobody")[0]
+    assert 2 == run("migrate", "--store", store, "--restore", "--orphans")[0]
+    assert 2 == run("migrate", "--store", store, "--to", "nobody")[0]
     gms.order(faults=[{"status": 503}])
-    assert 4 == run("--store", store, "--apply")[0]
+    assert 4 == run("migrate", "--store", store, "--apply")[0]
     assert {} == changed(gms, before)
-    assert 0 == run("--store", store, "--apply")[0]
+    assert 0 == run("migrate", "--store", store, "--apply")[0]
     assert REPLACED == {urn for urn, *_ in changed(gms, before)}
     monkeypatch.setenv("DATAHUB_GMS_URL", f"http://127.0.0.1:{free_port}")
-    assert 4 == run("--store", store)[0]
+    assert 4 == run("migrate", "--store", store)[0]
 
 
 def test_what_is_refused_is_told(run, gms, store, before):
     """By name, with the server's words; the rest is hidden."""
     gms.order(faults=[{"status": 400}] * 3)  # all, the first half, the first of it
-    code, out, said = run("--store", store, "--apply", "--format", "json")
+    code, out, said = run("migrate", "--store", store, "--apply", "--format", "json")
     states = [each["state"] for each in json.loads(out)]
 
     assert (1, 1, 3) == (code, states.count("refused"), states.count("done"))
@@ -293,7 +226,7 @@ def test_the_search_is_that_of_acryls_client(run, gms, store, before, status, re
         )
     )
     acryls = gms.searches
-    run("--store", store, *restore)
+    run("migrate", "--store", store, *restore)
     ours = gms.searches[len(acryls) :]
 
     assert [(each["query"], each["variables"]) for each in acryls] == [
@@ -304,7 +237,7 @@ def test_the_search_is_that_of_acryls_client(run, gms, store, before, status, re
 
 def test_what_hides_is_what_acryls_client_sends(run, gms, store, before):
     """The end is that of `DataHubGraph.soft_delete_entity` for the same entities; both find the other's work done."""
-    run("--store", store, "--apply")
+    run("migrate", "--store", store, "--apply")
     after = gms.state
     graph = DataHubGraph(DatahubClientConfig(server=gms.url))
     for urn in REPLACED:
@@ -348,7 +281,7 @@ run()
 @pytest.mark.skipif(
     importlib.util.find_spec("prefect_datahub") is None, reason="prefect-datahub is not installed"
 )
-def test_what_prefect_datahub_really_writes(run, gms, tmp_path):
+def test_what_prefect_datahub_really_writes(run, gms, delivered, tmp_path):
     """Before and after an edit, which gives its tasks new ids: the four jobs are found, and our two replace them."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("OPENLINEAGE", "PREFECT", "DATAHUB"))}
     environment = kept | {
@@ -370,10 +303,10 @@ def test_what_prefect_datahub_really_writes(run, gms, tmp_path):
         told("shop.Load it all", parent="shop", run=1),
         told("shop.save", parent="shop", run=2),
     ]
-    store = delivered(tmp_path / "bridge.db", gms, *ours)
+    store = delivered(*ours)
     own = {job(SHOP, each) for each in ("shop", "Load it all", "save")}
     peers = {urn for urn, *_ in gms.state if urn.startswith("urn:li:dataJob:")} - own
-    code, out, _ = run("--store", store, "--apply", "--format", "json")
+    code, out, _ = run("migrate", "--store", store, "--apply", "--format", "json")
     said = json.loads(out)
 
     assert (0, 4) == (code, len(peers))
