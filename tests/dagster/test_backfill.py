@@ -9,6 +9,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from bridge_tests.dagster_jobs import EVENTS_OF_SINGLE, single
 from dagster import (
     AssetMaterialization,
     AssetObservation,
@@ -82,21 +83,10 @@ def mapping():
     parts().map(work)
 
 
-@op
-def one():
-    return 1
-
-
-@job
-def single():
-    one()
-
-
 DEFINITIONS = Definitions(
     assets=[orders, totals, moving],
     jobs=[define_asset_job("nightly", executor_def=in_process_executor), mapping, single],
 )
-EVENTS_OF_SINGLE = 4
 
 
 @pytest.fixture

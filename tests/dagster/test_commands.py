@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 from bridge_tests.backend import running
+from bridge_tests.dagster_jobs import EVENTS_OF_SINGLE, single
 from click.testing import CliRunner
-from dagster import DagsterInstance, job, op
+from dagster import DagsterInstance
 from openlineage.client.serde import Serde
 
 from openlineage_bridge_dagster import graph, process
@@ -28,18 +29,7 @@ from openlineage_bridge_dagster.repository import repository_of
 pytestmark = pytest.mark.system
 
 BOUND = 40.0
-EVENTS_OF_SINGLE = 4
 PROGRAM = "from openlineage_bridge_dagster.commands import dagster; dagster()"
-
-
-@op
-def one():
-    return 1
-
-
-@job
-def single():
-    one()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import attr
 import pytest
+from bridge_tests.dagster_jobs import one
 from dagster import (
     AssetCheckResult,
     AssetCheckSeverity,
@@ -54,11 +55,6 @@ SPECIFICATION = {
     "$id": "https://openlineage.io/spec/2-0-2/OpenLineage.json",
     "$defs": {"RunFacet": FACET, "JobFacet": FACET, "DatasetFacet": FACET},
 }
-
-
-@op
-def one():
-    return 1
 
 
 @op(out=DynamicOut())

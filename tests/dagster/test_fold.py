@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from uuid import UUID, uuid5
 
 import pytest
+from bridge_tests.dagster_jobs import one, plus
 from dagster import (
     DynamicOut,
     DynamicOutput,
@@ -19,19 +20,9 @@ from dagster import (
 from dagster._core.errors import DagsterExecutionInterruptedError
 
 
-@op
-def one():
-    return 1
-
-
 @op(out={"a": Out(is_required=False), "b": Out(is_required=False)})
 def branch():
     yield Output(1, "a")
-
-
-@op
-def plus(number):
-    return number + 1
 
 
 @op

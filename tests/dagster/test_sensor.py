@@ -6,33 +6,14 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from bridge_tests.dagster_jobs import EVENTS_OF_ADDING, adding
 from dagster import (
     build_sensor_context,
-    job,
-    op,
 )
 from openlineage.client.serde import Serde
 
 from openlineage_bridge_dagster import openlineage_sensor, sensor, tail
 from openlineage_bridge_dagster.delivery import DeliveryError
-
-
-@op
-def one():
-    return 1
-
-
-@op
-def plus(number):
-    return number + 1
-
-
-@job
-def adding():
-    plus(one())
-
-
-EVENTS_OF_ADDING = 6
 
 
 def refusal(status):

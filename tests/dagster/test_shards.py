@@ -7,22 +7,13 @@ from contextlib import closing
 from types import SimpleNamespace
 
 import pytest
-from dagster import DagsterInstance, EventLogEntry, job, op
+from bridge_tests.dagster_jobs import single
+from dagster import DagsterInstance, EventLogEntry
 from dagster._core.storage.event_log.sqlite import sqlite_event_log
 
 from openlineage_bridge_dagster.fold import EVENT_TYPES
 from openlineage_bridge_dagster.reading import Reader
 from openlineage_bridge_dagster.shards import is_read_to_the_end
-
-
-@op
-def one():
-    return 1
-
-
-@job
-def single():
-    one()
 
 
 @pytest.fixture

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from dagster import DagsterEvent, DagsterEventType, DagsterInstance, job, op
+from bridge_tests.dagster_jobs import single
+from dagster import DagsterEvent, DagsterEventType, DagsterInstance
 from dagster._core.instance import InstanceRef
 
 from openlineage_bridge_dagster.reading import Reader
 from openlineage_bridge_dagster.stirring import Stirring
 from openlineage_bridge_dagster.tail import FEW, LOOK_BACK, Tail
-
-
-@op
-def one():
-    return 1
-
-
-@job
-def single():
-    one()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from bridge_tests.dagster_jobs import EVENTS_OF_ADDING, adding, one, plus
 from dagster import (
     AssetKey,
     AssetMaterialization,
@@ -16,9 +17,7 @@ from dagster import (
     asset,
     build_sensor_context,
     graph,
-    job,
     materialize,
-    op,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,24 +27,6 @@ from openlineage.client.serde import Serde
 from openlineage_bridge_dagster import discovery, openlineage_sensor, sensor, tail
 from openlineage_bridge_dagster.cursor import Cursor
 from openlineage_bridge_dagster.delivery import DeliveryError
-
-
-@op
-def one():
-    return 1
-
-
-@op
-def plus(number):
-    return number + 1
-
-
-@job
-def adding():
-    plus(one())
-
-
-EVENTS_OF_ADDING = 6
 
 
 def _log_run_start(instance, run):

@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from dagster import job, op
+from bridge_tests.dagster_jobs import EVENTS_OF_SINGLE, single
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -24,17 +24,6 @@ from openlineage_bridge_dagster.workspace import Workspace, load
 pytestmark = pytest.mark.system
 
 BOUND = 20.0
-EVENTS_OF_SINGLE = 4
-
-
-@op
-def one():
-    return 1
-
-
-@job
-def single():
-    one()
 
 
 @pytest.fixture
