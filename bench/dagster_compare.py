@@ -218,15 +218,22 @@ def reason(edge: Edge, ours: Held) -> str:
     return ""
 
 
-def main() -> None:
-    """All files, one after another."""
+def prepared() -> bool:
+    """Whether DataHub's plugin is installed, and is told to be quiet; where it is not, that is printed."""
     if importlib.util.find_spec("datahub_dagster_plugin") is None:
-        print("acryl-datahub-dagster-plugin is not installed here: `make bench-dagster` compares with it")
-        return
+        print("acryl-datahub-dagster-plugin is not installed here: `make bench-dagster` makes an environment")
+        return False
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
     os.environ["DATAHUB_TELEMETRY_ENABLED"] = "false"
     logging.disable(logging.ERROR)
     warnings.simplefilter("ignore")
+    return True
+
+
+def main() -> None:
+    """All files, one after another."""
+    if not prepared():
+        return
     plugin = with_plugin()
     with tempfile.TemporaryDirectory() as folder:
         os.environ["SHOP_FILE"] = str(Path(folder) / "shop.duckdb")  # of dagster_project.py

@@ -6,11 +6,8 @@ It needs an environment with ``acryl-datahub-dagster-plugin``: ``make bench-dags
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import logging
 import os
 import tempfile
-import warnings
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,34 +16,10 @@ import dagster_compare
 import dagster_receiver
 from dagster import DagsterInstance
 from openlineage.client.serde import Serde
-
-from openlineage_bridge.delivery import deliver
-from openlineage_bridge.pipeline import Pipeline
-from openlineage_bridge.store import Store
-from openlineage_bridge.store.aspects import holdings
-from openlineage_bridge.store.database import MEMORY
-from openlineage_bridge.store.inbox import inspect
-from openlineage_bridge.translation import MemorySink
-from openlineage_bridge_datahub import DataHubTranslator
+from proposals import Bridge, per_event
 
 RUNS = 3
 FILE = Path(__file__).with_name("dagster_project.py")
-
-
-def hear(store: Store, pipeline: Pipeline, bodies: list[bytes]) -> None:
-    with store.transaction():
-        store.inbox.put(map(inspect, bodies), receiver="bench", now=1)
-    pipeline.drain()
-
-
-def per_event(bodies: list[bytes]) -> int:
-    """Each event translated on its own."""
-    count = 0
-    for body in bodies:
-        with Store(MEMORY) as store:
-            hear(store, Pipeline(store, DataHubTranslator()), [body])
-            count += sum(1 for _ in holdings(store.connection))
-    return count
 
 
 def counted(plugin: ModuleType, home: Path) -> dict[str, list[int]]:
@@ -57,7 +30,7 @@ def counted(plugin: ModuleType, home: Path) -> dict[str, list[int]]:
     with (
         DagsterInstance.local_temp(str(home)) as instance,
         dagster_receiver.listening(home) as gms,
-        Store(MEMORY) as store,
+        Bridge() as bridge,
     ):
         theirs_loaded, ours_loaded = dagster_compare.loaded(FILE, plugin), dagster_compare.loaded(FILE, ours)
         client = theirs_loaded.config.datahub_client_config.model_copy(update={"server": gms.url})
@@ -69,7 +42,7 @@ def counted(plugin: ModuleType, home: Path) -> dict[str, list[int]]:
         )
         theirs = dagster_compare.tick(their_sensor, instance, theirs_loaded, None)
         mine = dagster_compare.tick(our_sensor, instance, ours_loaded, None)
-        pipeline, sent = Pipeline(store, DataHubTranslator()), 0
+        sent = 0
         for _ in range(RUNS):
             runs = dagster_compare.run_all(instance, ours_loaded)
             for _ in range(3 * runs + 3):
@@ -77,11 +50,9 @@ def counted(plugin: ModuleType, home: Path) -> dict[str, list[int]]:
             mine = dagster_compare.tick(our_sensor, instance, ours_loaded, mine)
             bodies = [Serde.to_json(event).encode() for event in events]
             events.clear()
-            sink = MemorySink()
-            hear(store, pipeline, bodies)
-            deliver(store, sink)
+            bridge.hear(bodies)
             proposed = sum(1 for _ in gms.proposals())
-            found["the bridge"].append(len(sink.sent))
+            found["the bridge"].append(bridge.delivered())
             found["each event on its own"].append(per_event(bodies))
             found["DataHub's plugin"].append(proposed - sent)
             sent = proposed
@@ -89,13 +60,8 @@ def counted(plugin: ModuleType, home: Path) -> dict[str, list[int]]:
 
 
 def main() -> None:
-    if importlib.util.find_spec("datahub_dagster_plugin") is None:
-        print("acryl-datahub-dagster-plugin is not installed here: `make bench-dagster` makes an environment")
+    if not dagster_compare.prepared():
         return
-    os.environ["DAGSTER_DISABLE_TELEMETRY"] = "1"
-    os.environ["DATAHUB_TELEMETRY_ENABLED"] = "false"
-    logging.disable(logging.ERROR)
-    warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
         os.environ["SHOP_FILE"] = str(Path(folder) / "shop.duckdb")
         print(f"Proposals, every job of {FILE.name} once, time 1 to {RUNS}")

@@ -19,15 +19,7 @@ from pathlib import Path
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "lib"))
 
 from bridge_tests.gms import running
-
-from openlineage_bridge.delivery import deliver
-from openlineage_bridge.pipeline import Pipeline
-from openlineage_bridge.store import Store
-from openlineage_bridge.store.aspects import holdings
-from openlineage_bridge.store.database import MEMORY
-from openlineage_bridge.store.inbox import inspect
-from openlineage_bridge.translation import MemorySink
-from openlineage_bridge_datahub import DataHubTranslator
+from proposals import Bridge, per_event
 
 RUNS = 3
 SHOP = Path(__file__).parents[1] / "examples" / "shop"
@@ -95,31 +87,13 @@ def events_of_runs(folder: Path) -> Iterator[list[bytes]]:
         log.unlink()
 
 
-def hear(store: Store, pipeline: Pipeline, bodies: list[bytes]) -> None:
-    with store.transaction():
-        store.inbox.put(map(inspect, bodies), receiver="bench", now=1)
-    pipeline.drain()
-
-
-def per_event(bodies: list[bytes]) -> int:
-    """Each event translated on its own, as a converter without a memory does it."""
-    count = 0
-    for body in bodies:
-        with Store(MEMORY) as store:
-            hear(store, Pipeline(store, DataHubTranslator()), [body])
-            count += sum(1 for _ in holdings(store.connection))
-    return count
-
-
 def ours(runs: list[list[bytes]]) -> list[int]:
     """Proposals that are delivered after each run."""
-    with Store(MEMORY) as store:
-        pipeline, counts = Pipeline(store, DataHubTranslator()), []
+    counts = []
+    with Bridge() as bridge:
         for bodies in runs:
-            sink = MemorySink()
-            hear(store, pipeline, bodies)
-            deliver(store, sink)
-            counts.append(len(sink.sent))
+            bridge.hear(bodies)
+            counts.append(bridge.delivered())
     return counts
 
 
