@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -46,7 +46,7 @@ def command(node: str, depth: int, store: Path | None, config_file: Path | None,
     if format_ == "json":
         from openlineage_bridge.cli.output import print_json
 
-        print_json(as_json(graph))
+        print_json(graph.as_json())
     else:
         for line in tree(graph):
             click.echo(line)
@@ -68,18 +68,6 @@ def _the_one(queries: Queries, text: str) -> Node:
         raise ConfigError(f"no job or dataset is called {text!r}: `status` shows what the store holds")
     listed = "".join(f"\n  {each.kind:7}  {plain(each.namespace)} {plain(each.name)}" for each in found)
     raise ConfigError(f"{text!r} fits several, name one of them in quotes:{listed}")
-
-
-def as_json(graph: Graph) -> dict[str, Any]:
-    """The graph as plain JSON types: ``focus``, ``nodes``, ``edges`` along the flow of data, ``truncated``."""
-    import attrs
-
-    return {
-        "focus": graph.focus,
-        "nodes": [attrs.asdict(node) for node in graph.nodes.values()],
-        "edges": [list(edge) for edge in graph.edges],
-        "truncated": graph.truncated,
-    }
 
 
 def tree(graph: Graph) -> Iterator[str]:

@@ -38,7 +38,7 @@ class Views:
             return JSONResponse(
                 {"error": "there is no such node: /api/v1/search?q=TEXT finds nodes by name"}, 404
             )
-        return JSONResponse(attrs.asdict(graph))
+        return JSONResponse(graph.as_json())
 
     async def search(self, request: Request) -> Response:
         """``GET /api/v1/search?q=``: jobs and datasets by name, the newest for an empty text."""

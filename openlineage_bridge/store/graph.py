@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from functools import cached_property
 from itertools import product
+from typing import Any
 
 import attrs
 
@@ -70,6 +71,10 @@ class Graph:
     nodes: dict[str, Node]
     edges: tuple[tuple[str, str], ...]
     truncated: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """As plain JSON types, with the nodes as a list: what the command line prints and the API answers."""
+        return attrs.asdict(self) | {"nodes": [attrs.asdict(node) for node in self.nodes.values()]}
 
 
 _UNCONNECTED = """NOT EXISTS (
@@ -274,10 +279,10 @@ def _lookups(text: str) -> Iterator[tuple[str, tuple[object, ...]]]:
         yield "SELECT id FROM subjects WHERE id = ? AND kind <> 'run'", (bytes.fromhex(text),)
     yield "SELECT id FROM subjects WHERE urn = ? AND kind <> 'run'", (text,)
     for kind in (Kind.JOB, Kind.DATASET):
-        yield "SELECT id FROM subjects WHERE kind = ? AND name = ?", (kind, text)
+        yield "SELECT id FROM subjects WHERE kind <> 'run' AND kind = ? AND name = ?", (kind, text)
         for match in re.finditer(r"[ /]", text):
             namespace, name = text[: match.start()], text[match.end() :]
             yield (
-                "SELECT id FROM subjects WHERE kind = ? AND name = ? AND namespace = ?",
+                "SELECT id FROM subjects WHERE kind <> 'run' AND kind = ? AND name = ? AND namespace = ?",
                 (kind, name, namespace),
             )

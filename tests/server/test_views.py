@@ -67,9 +67,10 @@ def test_graph(filled):
     reply = filled.get("/api/v1/graph?node=b2&depth=2")
 
     assert reply.status == 200
-    assert sorted(reply.json["nodes"]) == ["a1", "b2", "c3", "d4"]
+    nodes = {node["id"]: node for node in reply.json["nodes"]}
+    assert sorted(nodes) == ["a1", "b2", "c3", "d4"]
     assert [list(edge) for edge in EDGES] == reply.json["edges"]
-    assert reply.json["nodes"]["b2"] == {
+    assert nodes["b2"] == {
         "id": "b2",
         "kind": "job",
         "namespace": "prefect",

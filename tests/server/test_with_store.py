@@ -101,7 +101,7 @@ def test_from_events_to_the_page(served):
     status, page = send("GET", f"/?node={node['id']}&depth=2")
 
     assert {"load", "report", "orders", hostile} | {"report"} == {
-        each["name"] for each in graph["nodes"].values()
+        each["name"] for each in graph["nodes"]
     }
     assert len(graph["edges"]) == 4
     assert status == 200

@@ -183,7 +183,7 @@ async function show(figure) {
     const answer = await fetch(`api/v1/graph?${query}`);
     const graph = await answer.json();
     if (!answer.ok) throw new Error(graph.error);
-    draw(graph, figure);
+    draw({ ...graph, nodes: Object.fromEntries(graph.nodes.map((node) => [node.id, node])) }, figure);
     caption.textContent = "Data flows from left to right. Boxes are datasets, rounded ones are jobs; choose one to see what is around it.";
   } catch (error) {
     caption.textContent = `The graph could not be drawn (${error.message}); the lists below are complete.`;
