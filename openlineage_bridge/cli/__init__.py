@@ -74,9 +74,10 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Say which commands there are when one is unknown."""
-        known = self.list_commands(ctx)
-        if args and args[0] not in known and not args[0].startswith("-"):
-            ctx.fail(f"no command {args[0]!r}: there are {', '.join(known)}")
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            known = self.list_commands(ctx)  # looks for those of other distributions
+            if args[0] not in known:
+                ctx.fail(f"no command {args[0]!r}: there are {', '.join(known)}")
         return super().resolve_command(ctx, args)
 
 

@@ -51,7 +51,7 @@ def _as_json(change: Change) -> dict[str, Any]:
 
 
 def _print_text(changes: Iterable[Change]) -> None:
-    from openlineage_bridge.cli.output import plain
+    from openlineage_bridge.cli.output import counted, plain
 
     sums: Counter[str] = Counter()
     for urn, those in groupby(_counted(changes, sums), key=lambda each: each.about.urn):
@@ -63,7 +63,7 @@ def _print_text(changes: Iterable[Change]) -> None:
         click.echo("nothing would change")
         return
     parts = [f"{sums[kind]:,} {kind}" for kind in SIGNS if sums[kind]]
-    click.echo(f"{sums['entities']:,} entities, aspects: {', '.join(parts)}")
+    click.echo(f"{counted(sums['entities'], 'entity', 'entities')}, aspects: {', '.join(parts)}")
 
 
 def _counted(changes: Iterable[Change], sums: Counter[str]) -> Iterator[Change]:

@@ -32,11 +32,12 @@ def command(output: BinaryIO, store: Path | None, config_file: Path | None) -> N
       openlineage-bridge export --store bridge.db --output proposals.json
       datahub ingest -c recipe.yml      # source: {type: file, config: {path: proposals.json}}
     """
+    from openlineage_bridge.cli.output import counted
     from openlineage_bridge.store.aspects import held_in
 
     held = held_in(store_path(config_file, store))
     count = write_array(output, (proposal.to_mcp() for proposal in held))
-    click.echo(f"{count} proposals written", err=True)
+    click.echo(f"{counted(count, 'proposal')} written", err=True)
 
 
 def write_array(output: BinaryIO, items: Iterable[bytes]) -> int:

@@ -46,6 +46,11 @@ def moment(microseconds: int | None) -> str:
     return datetime.fromtimestamp(microseconds / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
+def counted(number: int, one: str, more: str = "") -> str:
+    """A number with what it counts: ``1 file``, ``1,200 files``."""
+    return f"{number:,} {one if number == 1 else more or one + 's'}"
+
+
 def plain(text: str) -> str:
     """Text from an event without control characters, which could move the cursor or change colours."""
     return "".join(each if each.isprintable() else f"\\x{ord(each):02x}" for each in text)

@@ -179,23 +179,29 @@ def _summarise(tally: Tally, report: Report, waiting: int, seconds: float, forma
 
         print_json(_as_json(tally) | {"delivery": attrs.asdict(report), "waiting": waiting})
         return
+    from openlineage_bridge.cli.output import counted
+
     _print_tally(tally, seconds)
-    click.echo(f"{report.delivered:,} proposals delivered, {waiting:,} still to be delivered", err=True)
+    click.echo(
+        f"{counted(report.delivered, 'proposal')} delivered, {waiting:,} still to be delivered", err=True
+    )
     if report.reason:
         click.echo(f"  the destination said: {report.reason}", err=True)
 
 
 def _print_tally(tally: Tally, seconds: float, refused: str = "refused, and kept in quarantine") -> None:
+    from openlineage_bridge.cli.output import counted
+
     reading = tally.reading
     click.echo(
-        f"{tally.events:,} events from {reading.files} files in {seconds:.1f} s: "
+        f"{counted(tally.events, 'event')} from {counted(reading.files, 'file')} in {seconds:.1f} s: "
         f"{tally.new:,} new, {tally.known:,} known already, {tally.rejected.count:,} refused"
         + (f", {tally.left_out:,} not asked for" if tally.left_out else ""),
         err=True,
     )
     if reading.before:
         click.echo(
-            f"  went on behind {reading.before:,} events of an interrupted replay, {reading.refused_before:,} of them refused",
+            f"  went on behind {counted(reading.before, 'event')} of an interrupted replay, {reading.refused_before:,} of them refused",
             err=True,
         )
     for problem in [*reading.problems, *(f"{name}: the file is empty" for name in reading.empty)]:

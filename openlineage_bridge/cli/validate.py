@@ -89,10 +89,12 @@ def _print(found: Iterable[Finding], format_: str) -> None:
 
 
 def _summarise(verdict: Verdict, reading: Reading) -> None:
+    from openlineage_bridge.cli.output import counted
+
     for problem in [*reading.problems, *(f"{name}: the file is empty" for name in reading.empty)]:
         click.echo(problem, err=True)
     click.echo(
-        f"{verdict.events:,} events from {reading.files} files: {verdict.violating:,} are not as the specification says "
-        f"({verdict.violations:,} violations), {verdict.refused:,} of them would be refused",
+        f"{counted(verdict.events, 'event')} from {counted(reading.files, 'file')}: {verdict.violating:,} "
+        f"not as the specification says ({counted(verdict.violations, 'violation')}), {verdict.refused:,} of them would be refused",
         err=True,
     )

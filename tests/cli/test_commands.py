@@ -26,7 +26,7 @@ def test_replay_says_what_it_did(run, shop):
     said = run("replay", shop, "--store", "bridge.db")
 
     assert (0, "") == (said.code, said.out)
-    assert "4 events from 1 files in " in said.err
+    assert "4 events from 1 file in " in said.err
     assert ": 4 new, 0 known already, 0 refused\n" in said.err
 
 

@@ -272,7 +272,7 @@ def test_on_a_terminal(shop, tmp_path):
     os.close(outer)
 
     assert 0 == child.returncode
-    assert b"\r\x1b[K4 events from 1 files" in shown
+    assert b"\r\x1b[K4 events from 1 file" in shown
 
 
 def test_without_a_terminal_nothing_but_the_summary(run, shop):

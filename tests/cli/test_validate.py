@@ -167,7 +167,7 @@ def test_text(run, mixed, how, code):
         f"{mixed}:3: $: refused: no identity: job.name must be a text that is not empty",
         f"{mixed}:4: $: refused: not JSON: JSON is malformed: invalid character (byte 4)",
     ] == said.out.splitlines()
-    assert "4 events from 1 files: 3 are not as the specification says (3 violations), 2 of them" in said.err
+    assert "4 events from 1 file: 3 not as the specification says (3 violations), 2 of them" in said.err
     assert code == said.code
 
 

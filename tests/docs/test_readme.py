@@ -57,5 +57,5 @@ def test_events_of_the_collectors_are_what_the_specification_allows(said, folder
     )
 
     assert (0, "") == (done.returncode, done.stdout)
-    assert f"{len(bodies)} events from 1 files: 0 are not as the specification says" in done.stderr
+    assert f"{len(bodies)} events from 1 file: 0 not as the specification says" in done.stderr
     assert len(bodies) > 20
