@@ -3,10 +3,10 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-system check docs test-reliability test-snowflake test-datahub-plugin test-versions bench bench-peers bench-dagster clean
+.PHONY: help setup demo test test-system check docs test-reliability test-snowflake test-datahub-plugins test-versions bench bench-peers bench-dagster clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 24
 
 setup: .venv/.installed ## a .venv with everything, at the versions of constraints.txt
 
@@ -77,8 +77,17 @@ $(DAGSTER_PEERS)/.prepared: | setup
 	  pytest --editable '.[dagster,sql,server,datahub]'
 	@touch $@
 
-test-datahub-plugin: $(DAGSTER_PEERS)/.prepared ## what DataHub's Dagster plugin gets right of the same runs, we have
+# By itself, beside .venv: all that it needs is there, and the other tests shall not see it.
+PREFECT_PEER := .versions/prefect-datahub
+
+$(PREFECT_PEER)/.prepared: constraints.txt | setup
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --no-deps --upgrade \
+	  --target $(PREFECT_PEER) prefect-datahub
+	@touch $@
+
+test-datahub-plugins: $(DAGSTER_PEERS)/.prepared $(PREFECT_PEER)/.prepared ## what DataHub's own plugins write, beside what we do
 	$(BIN)/pytest tests/dagster/test_against_datahub_plugin.py
+	PYTHONPATH=$(CURDIR)/$(PREFECT_PEER) $(BIN)/pytest tests/datahub/gms/test_migrate_command.py -k prefect_datahub
 
 bench-dagster: $(DAGSTER_PEERS)/.prepared ## the Dagster sensor beside its peers: what arrives, how fast; RECORDS="10000 100000" for the long log too
 	@cd bench && ../$(DAGSTER_PEERS)/bin/python dagster_compare.py \

@@ -11,7 +11,7 @@ import pytest
 
 PROJECT = Path(__file__).parents[2]
 PEERS = PROJECT / ".versions" / "dagster-peers"
-"""An environment for the plugin, which pins another sqlglot than the other tests run on: `make test-datahub-plugin`."""
+"""An environment for the plugin, which pins another sqlglot than the other tests run on: `make test-datahub-plugins`."""
 
 
 def interpreter() -> str | None:
@@ -29,7 +29,7 @@ def test_every_entity_and_edge_of_the_plugin_is_ours_or_has_a_reason():
     """
     python = interpreter()
     if python is None:
-        pytest.skip("acryl-datahub-dagster-plugin is not installed: `make test-datahub-plugin` installs it")
+        pytest.skip("acryl-datahub-dagster-plugin is not installed: `make test-datahub-plugins` installs it")
 
     done = subprocess.run(
         [python, "dagster_compare.py"],

@@ -279,7 +279,8 @@ run()
 
 @pytest.mark.system
 @pytest.mark.skipif(
-    importlib.util.find_spec("prefect_datahub") is None, reason="prefect-datahub is not installed"
+    importlib.util.find_spec("prefect_datahub") is None,
+    reason="prefect-datahub is not installed: `make test-datahub-plugins` installs it",
 )
 def test_what_prefect_datahub_really_writes(run, gms, delivered, tmp_path):
     """Before and after an edit, which gives its tasks new ids: the four jobs are found, and our two replace them."""
