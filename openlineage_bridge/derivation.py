@@ -25,7 +25,8 @@ from openlineage_bridge.facts import (
 )
 from openlineage_bridge.lineage import dependencies, lineage_of, speakers, timeless_dependencies
 from openlineage_bridge.store import Store
-from openlineage_bridge.store.facts import Changes, Mark, UseRow, subject_id
+from openlineage_bridge.store.facts import Changes, Mark, UseRow
+from openlineage_bridge.store.identity import subject_id
 from openlineage_bridge.store.jobs import RunRow, Used
 from openlineage_bridge.translation import (
     Aspect,
@@ -70,6 +71,7 @@ class Derivation:
         self._runs: set[RunKey] = set()
         self._outdated: set[JobKey] = set()  # to be translated again although their own facts are the same
         self._named: dict[DatasetKey, DatasetState] = {}
+        self._job_facts: dict[JobKey, tuple[Facets, dict[str, Mark]]] = {}
         self._run_facts: dict[RunKey, tuple[Facets, dict[str, Mark]]] = {}
         self._run_uses: dict[RunKey, list[UseRow]] = {}
 
@@ -158,7 +160,7 @@ class Derivation:
 
     def _derive_job(self, job: JobKey) -> None:
         """Translate the job, unless everything that its aspects are derived from is as it was."""
-        facets, marks = self._store.facts.about(Kind.JOB, job)
+        facets, marks = self._about_job(job)
         identity = _identity(job, facets, marks)
         spoken = self._spoken(job, facets, marks.get("@declared"))
         told = (identity.producer, identity.parent, identity.root, identity.engine)
@@ -176,6 +178,12 @@ class Derivation:
         self._store.jobs.set_upstream(job, self._upstream(job, state))
         self._entities |= {urn for each in dropped if (urn := self._store.facts.urn(Kind.DATASET, each))}
         self._store.aspects.claim(subject_id(Kind.JOB, job), self._translator.job(state))
+
+    def _about_job(self, job: JobKey) -> tuple[Facets, dict[str, Mark]]:
+        """The job's own facts, read once for all its runs in the step."""
+        if job not in self._job_facts:
+            self._job_facts[job] = self._store.facts.about(Kind.JOB, job)
+        return self._job_facts[job]
 
     def _name_job(self, job: JobIdentity) -> None:
         """Ask what the catalog calls the job; when what its runs take from it changed, they are derived again."""
@@ -268,7 +276,7 @@ class Derivation:
 
     def _derive_run(self, run: RunKey) -> None:
         facets, _ = self._about(run)
-        job_facets, job_marks = self._store.facts.about(Kind.JOB, run.job)
+        job_facets, job_marks = self._about_job(run.job)
         visible = Facets(
             {facet: job_facets.raw[facet] for facet in RUN_JOB_FACETS if facet in job_facets.raw}
         )
@@ -283,7 +291,7 @@ class Derivation:
             inputs=self._uses(uses[Role.INPUT], uses[Role.INPUT]),
             outputs=self._uses(uses[Role.OUTPUT], uses[Role.OUTPUT]),
         )
-        self._store.aspects.claim(subject_id(Kind.RUN, run), self._translator.run(state))
+        self._store.aspects.claim(self._store.facts.run_ids.of(run), self._translator.run(state))
 
 
 class Spoken:

@@ -20,7 +20,7 @@ from openlineage_bridge.selection import Rhythm, Selection
 from openlineage_bridge.store import Store
 from openlineage_bridge.store.inbox import Arrival, inspect
 
-BATCH, BATCH_BYTES = 1000, 16 * 1024 * 1024
+BATCH, BATCH_BYTES = 2000, 16 * 1024 * 1024
 """Events, and bytes of them, in one commit."""
 
 MOST_NOTES = 1000
@@ -122,12 +122,13 @@ def replay(
     taking = _Taking(
         store, f"replay {selection.key}", Tally(Reading(total=sum(each.size for each in sources)))
     )
-    for batch in _batches(events_in(sources, taking.tally.reading, taking.known), selection, rhythm):
-        taking.take(batch)
-        _drain(pipeline)
-        yield taking.tally
-    _drain(pipeline)  # what an interrupted replay left behind
-    taking.forget(sources)
+    with store.bulk():
+        for batch in _batches(events_in(sources, taking.tally.reading, taking.known), selection, rhythm):
+            taking.take(batch)
+            _drain(pipeline)
+            yield taking.tally
+        _drain(pipeline)  # what an interrupted replay left behind
+        taking.forget(sources)
     yield taking.tally
 
 
@@ -182,6 +183,7 @@ class _Taking:
                     self._put(found.where, arrival, now)
             for name, position in batch.positions.items():
                 self.store.positions.put(self.reader, name, attrs.asdict(position))
+        batch.events.clear()  # they are in the store, and processing them needs the room
 
     def _put(self, where: str, arrival: Arrival, now: int) -> None:
         [receipt] = self.store.inbox.put([arrival], receiver=f"file:{where}", now=now)

@@ -4,6 +4,7 @@
 * ``database``  opening the file: one read-write connection, a lock, any number of read-only ones
 * ``inbox``     events as received
 * ``quarantine`` what was refused, or could not be processed or delivered
+* ``identity``  what subjects are called in a store; ``run_ids``: runs
 * ``facts``     what OpenLineage now says
 * ``jobs``      the state of runs, and what each job reads and writes now
 * ``aspects``   what the catalog should hold, and what it still lacks
@@ -53,7 +54,7 @@ class Store:
         self.quarantine = QuarantineTable(self.connection)
         self.inbox = InboxTable(self.connection, self.quarantine)
         self.facts = FactTable(self.connection)
-        self.jobs = JobTable(self.connection)
+        self.jobs = JobTable(self.connection, self.facts.run_ids)
         self.aspects = AspectTable(self.connection)
         self.destinations = DestinationTable(self.connection)
         self.positions = PositionTable(self.connection)
@@ -62,6 +63,12 @@ class Store:
     def transaction(self) -> Iterator[None]:
         """Everything inside is committed with a full fsync, or nothing is."""
         with self._database.transaction():
+            yield
+
+    @contextmanager
+    def bulk(self) -> Iterator[None]:
+        """Much is written inside, and nobody waits for any of it (``store.database``)."""
+        with self._database.bulk():
             yield
 
     def prune(self, retention: RetentionConfig, *, window: int, now: int) -> int:

@@ -30,16 +30,44 @@ _HOLDS = "ORDER BY rank DESC, digest DESC LIMIT 1"
 
 _NOW = "CAST(strftime('%s', 'now') AS INTEGER)"
 
-_LACKING = f"INSERT OR IGNORE INTO outbox (urn, name, at, destination, since) VALUES (?, ?, ?, ?, {_NOW})"
+_GIVEN = f"""given.digest = (
+    SELECT digest FROM aspects WHERE urn = claimed.urn AND name = claimed.name AND at = claimed.at {_HOLDS}
+)"""
 
-_ALL_LACKING = f"""INSERT OR IGNORE INTO outbox (urn, name, at, destination, since)
-    SELECT urn, name, at, :destination, {_NOW} FROM aspects AS claimed
-    WHERE (:urn IS NULL OR urn = :urn) AND NOT EXISTS (
+
+def _lacking(claims: str) -> str:
+    """Put those of the claimed aspects that differ from what ``:destination`` was given into its outbox."""
+    return f"""INSERT OR IGNORE INTO outbox (urn, name, at, destination, since)
+    SELECT urn, name, at, :destination, {_NOW} FROM ({claims}) AS claimed WHERE NOT EXISTS (
         SELECT 1 FROM delivered AS given WHERE given.urn = claimed.urn AND given.name = claimed.name
-        AND given.at = claimed.at AND given.destination = :destination AND given.digest = (
-            SELECT digest FROM aspects WHERE urn = claimed.urn AND name = claimed.name AND at = claimed.at {_HOLDS}
-        )
-    ) ORDER BY rowid"""
+        AND given.at = claimed.at AND given.destination = :destination AND {_GIVEN}
+    ) ORDER BY seq"""
+
+
+def _settled(claims: str) -> str:
+    """Take those of the claimed aspects that are as ``:destination`` was given them out of its outbox."""
+    return f"""DELETE FROM outbox WHERE seq IN (
+        SELECT waiting.seq FROM ({claims}) AS claimed CROSS JOIN delivered AS given USING (urn, name, at)
+        CROSS JOIN outbox AS waiting USING (urn, name, at, destination)
+        WHERE given.destination = :destination AND {_GIVEN}
+    )"""
+
+
+_CLAIMS = "SELECT seq, urn, name, at FROM aspects"
+_OF_OWNER = f"{_CLAIMS} WHERE owner = :owner"
+_OF_KEY = f"{_CLAIMS} WHERE urn = :urn AND name = :name AND at = :at {_HOLDS}"  # one, of however many owners
+
+_ALL_LACKING = _lacking(f"{_CLAIMS} WHERE (:urn IS NULL OR urn = :urn)")
+_OWNERS_DIFFERENCE = (_settled(_OF_OWNER), _lacking(_OF_OWNER))
+_KEYS_DIFFERENCE = (_settled(_OF_KEY), _lacking(_OF_KEY))
+
+_WITHDRAW = (
+    "DELETE FROM outbox WHERE urn = ?1 AND name = ?2 AND at = ?3 "
+    "AND NOT EXISTS (SELECT 1 FROM aspects WHERE urn = ?1 AND name = ?2 AND at = ?3)"
+)
+
+_CLAIM = "INSERT INTO aspects (urn, name, at, owner, entity_type, rank, digest, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_CLAIM_OTHERWISE = "UPDATE aspects SET entity_type = ?, rank = ?, digest = ?, body = ? WHERE seq = ?"
 
 Key = tuple[str, str, int]
 """``urn``, aspect name, and moment in milliseconds or VERSIONED."""
@@ -70,49 +98,37 @@ class AspectTable:
 
     def claim(self, owner: bytes, aspects: Iterable[Aspect]) -> None:
         """Replace everything that ``owner`` claims; what differs from what was delivered goes to the outbox."""
-        claimed = {_key(each): each for each in aspects}
         rows = self._connection.execute(
-            "SELECT urn, name, at, digest, rank FROM aspects WHERE owner = ?", (owner,)
+            "SELECT urn, name, at, digest, rank, seq FROM aspects WHERE owner = ?", (owner,)
         )
-        before = {(urn, name, at): (digest_, rank) for urn, name, at, digest_, rank in rows}
-        for key in before.keys() - claimed.keys():
-            self._connection.execute(
-                "DELETE FROM aspects WHERE urn = ? AND name = ? AND at = ? AND owner = ?", (*key, owner)
-            )
-            self._compare(key)
-        for key, aspect in claimed.items():
+        before = {(urn, name, at): (digest_, rank, seq) for urn, name, at, digest_, rank, seq in rows}
+        fresh, changed = [], []
+        for key, aspect in {_key(each): each for each in aspects}.items():
             body = encode(aspect.value)
-            state = (digest(body), aspect.rank)
-            if before.get(key) != state:
-                self._connection.execute(
-                    "INSERT OR REPLACE INTO aspects (urn, name, at, owner, entity_type, rank, digest, body) "
-                    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (*key, owner, aspect.entity_type, aspect.rank, state[0], body),
-                )
-                self._compare(key)
+            content = (aspect.entity_type, aspect.rank, digest(body), body)
+            digest_, rank, seq = before.pop(key, (None, None, None))
+            if seq is None:
+                fresh.append((*key, owner, *content))
+            elif (digest_, rank) != (content[2], content[1]):
+                changed.append((*content, seq))
+        self._connection.executemany(_CLAIM, fresh)
+        self._connection.executemany(_CLAIM_OTHERWISE, changed)
+        if fresh or changed:
+            self._differ(_OWNERS_DIFFERENCE, self._active, owner=owner)
+        for key, (_, _, seq) in before.items():
+            self._connection.execute("DELETE FROM aspects WHERE seq = ?", (seq,))
+            self._compare(key, self._active)
 
-    def _compare(self, key: Key, only: int | None = None) -> None:
-        """Put the aspect into the outboxes, or take it out, as what holds differs from what was delivered or not.
+    def _compare(self, key: Key, destinations: Iterable[int]) -> None:
+        """Put the aspect into the outboxes, or take it out, as what holds differs from what was delivered or not."""
+        self._connection.execute(_WITHDRAW, key)
+        urn, name, at = key
+        self._differ(_KEYS_DIFFERENCE, destinations, urn=urn, name=name, at=at)
 
-        Args:
-            key: The aspect.
-            only: The one destination that may be concerned; None for all.
-        """
-        holds = self._connection.execute(
-            f"SELECT digest FROM aspects WHERE urn = ? AND name = ? AND at = ? {_HOLDS}", key
-        ).fetchone()
-        if holds is None:
-            self._connection.execute("DELETE FROM outbox WHERE urn = ? AND name = ? AND at = ?", key)
-            return
-        given = self._connection.execute(
-            "SELECT destination, digest FROM delivered WHERE urn = ? AND name = ? AND at = ?", key
-        ).fetchall()
-        for destination in self._active if only is None else (only,):
-            if (destination, *holds) in given:
-                statement = "DELETE FROM outbox WHERE urn = ? AND name = ? AND at = ? AND destination = ?"
-            else:
-                statement = _LACKING
-            self._connection.execute(statement, (*key, destination))
+    def _differ(self, statements: Iterable[str], destinations: Iterable[int], **which: object) -> None:
+        for destination in destinations:
+            for statement in statements:
+                self._connection.execute(statement, {"destination": destination, **which})
 
     # --- what is still lacking
 
@@ -189,7 +205,7 @@ class AspectTable:
                 "INSERT OR REPLACE INTO delivered VALUES (?, ?, ?, ?, ?)",
                 (*key, each.destination, each.digest),
             )
-            self._compare(key, each.destination)
+            self._compare(key, [each.destination])
 
     def refused(self, sent: Sequence[Due]) -> None:
         """The destination will never take these: not offered again until they change."""
@@ -202,7 +218,7 @@ class AspectTable:
                 self._connection.execute(
                     "DELETE FROM delivered WHERE urn = ? AND name = ? AND at = ?", (urn, name, at)
                 )
-                self._compare((urn, name, at))
+                self._compare((urn, name, at), self._active)
 
     def postponed(self, rows: Sequence[Due], reason: str) -> None:
         """The destination would not have these now."""

@@ -10,7 +10,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -24,6 +24,9 @@ MARK = "openlineage-bridge"
 """Stands in the lock file once a store was opened beside it: what is there now is then damaged, and not somebody else's."""
 
 _TABLE = b"CREATE TABLE inbox ("  # as it stands in the schema of a store that an older version wrote
+
+LOG_PAGES, LOG_PAGES_IN_BULK = 1000, 32_768
+"""Pages in the write-ahead log from which on a commit brings them to the file: SQLite's default, and 128 MiB."""
 
 DAMAGES = ("SQLITE_CORRUPT", "SQLITE_NOTADB")
 
@@ -82,6 +85,16 @@ class Database:
             if isinstance(error, sqlite3.OperationalError) or type(error) is sqlite3.DatabaseError:
                 raise explained(self.path, error) from error
             raise
+
+    @contextmanager
+    def bulk(self) -> Iterator[None]:
+        """Let the write-ahead log grow longer inside: a page that is written again and again goes to the file once."""
+        self.connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES_IN_BULK}")
+        try:
+            yield
+        finally:
+            with suppress(sqlite3.ProgrammingError):  # it was closed meanwhile, and nothing is to be set back
+                self.connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_PAGES}")
 
     def close(self) -> None:
         """Close the file and release the lock."""

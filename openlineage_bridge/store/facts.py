@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterable
-from functools import lru_cache
 
 import attrs
 
-from openlineage_bridge.events import DatasetKey, Facets, JobKey, digest, encode
+from openlineage_bridge.events import DatasetKey, Facets, JobKey
 from openlineage_bridge.facts import Fact, FactKey, Facts, Kind, Role, RunKey, Subject, newer
+from openlineage_bridge.store.identity import SubjectId, subject_id
+from openlineage_bridge.store.run_ids import RunIds
 
-SubjectId = bytes
 _NO_DATASET = b""
 _SAYING = "FROM facts f JOIN bodies b USING (digest) WHERE f.subject = ? AND f.role = '' AND f.dataset = x''"
-
-
-@lru_cache(maxsize=65536)
-def subject_id(kind: Kind, subject: Subject) -> SubjectId:
-    """The digest of kind and identity: the same in every store, so that no counter has to hand out ids."""
-    job, run_id = (subject.job, subject.run_id) if isinstance(subject, RunKey) else (subject, "")
-    return digest(encode([kind.value, job.namespace, job.name, run_id]))
 
 
 @attrs.frozen
@@ -60,6 +53,11 @@ class FactTable:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self.run_ids = RunIds(connection)
+
+    def identity(self, kind: Kind, subject: Subject) -> SubjectId:
+        """What the subject is called in this store."""
+        return self.run_ids.of(subject) if isinstance(subject, RunKey) else subject_id(kind, subject)
 
     # --- writing
 
@@ -72,7 +70,7 @@ class FactTable:
         self.register({(Kind.DATASET, key.dataset) for key in incoming if key.dataset})
         changes = Changes()
         for (kind, subject), facts in by_subject.items():
-            self._merge_subject(subject_id(kind, subject), facts, changes)
+            self._merge_subject(self.identity(kind, subject), facts, changes)
         return changes
 
     def _merge_subject(self, subject: SubjectId, facts: list[tuple[FactKey, Fact]], changes: Changes) -> None:
@@ -106,12 +104,14 @@ class FactTable:
         """Make subjects known by their identity."""
         self._connection.executemany(
             "INSERT OR IGNORE INTO subjects (id, kind, namespace, name, run_id) VALUES (?, ?, ?, ?, ?)",
-            [_identity(kind, subject) for kind, subject in subjects],
+            [(self.identity(*each), *_names(*each)) for each in subjects],
         )
 
     def set_urn(self, kind: Kind, subject: Subject, urn: str | None) -> None:
         """Remember what the catalog calls the subject."""
-        self._connection.execute("UPDATE subjects SET urn = ? WHERE id = ?", (urn, subject_id(kind, subject)))
+        self._connection.execute(
+            "UPDATE subjects SET urn = ? WHERE id = ?", (urn, self.identity(kind, subject))
+        )
 
     # --- reading
 
@@ -120,7 +120,7 @@ class FactTable:
         facets: dict[str, bytes] = {}
         marks: dict[str, Mark] = {}
         for facet, time, body in self._connection.execute(
-            f"SELECT f.facet, f.time, b.body {_SAYING}", (subject_id(kind, subject),)
+            f"SELECT f.facet, f.time, b.body {_SAYING}", (self.identity(kind, subject),)
         ):
             if facet.startswith("@"):
                 marks[facet] = Mark(time, body)
@@ -153,7 +153,7 @@ class FactTable:
             "SELECT f.role, s.namespace, s.name, f.facet, f.digest, b.body FROM facts f "
             "JOIN subjects s ON s.id = f.dataset JOIN bodies b ON b.digest = f.digest "
             "WHERE f.subject = ? AND f.role <> '' ORDER BY f.role, s.namespace, s.name, f.facet",
-            (subject_id(Kind.RUN, run),),
+            (self.run_ids.of(run),),
         )
         return [
             UseRow(Role(role), DatasetKey(namespace, name), facet, digest_, body)
@@ -164,7 +164,7 @@ class FactTable:
     def urn(self, kind: Kind, subject: Subject) -> str | None:
         """What the catalog calls the subject, as far as it was translated."""
         row = self._connection.execute(
-            "SELECT urn FROM subjects WHERE id = ?", (subject_id(kind, subject),)
+            "SELECT urn FROM subjects WHERE id = ?", (self.identity(kind, subject),)
         ).fetchone()
         return row[0] if row else None
 
@@ -198,9 +198,11 @@ class FactTable:
         return [RunKey(JobKey(namespace, name), run_id) for namespace, name, run_id in rows]
 
     def everything(self, kind: Kind) -> Iterable[Subject]:
-        """Every subject of a kind, in order of its id."""
+        """Every subject of a kind, in order of its id; of jobs those that something was said about, and not only mentioned."""
         for namespace, name, run_id in self._connection.execute(
-            "SELECT namespace, name, run_id FROM subjects WHERE kind = ? ORDER BY id", (kind,)
+            "SELECT namespace, name, run_id FROM subjects WHERE kind = ? "
+            "AND (kind <> 'job' OR EXISTS (SELECT 1 FROM facts WHERE subject = subjects.id)) ORDER BY id",
+            (kind,),
         ).fetchall():
             yield _subject(kind, namespace, name, run_id)
 
@@ -210,10 +212,10 @@ def _time_is_content(key: FactKey) -> bool:
     return key.kind is Kind.RUN and key.role is Role.SELF and key.facet.startswith("@")
 
 
-def _identity(kind: Kind, subject: Subject) -> tuple[SubjectId, str, str, str, str]:
+def _names(kind: Kind, subject: Subject) -> tuple[str, str, str, str]:
     if isinstance(subject, RunKey):
-        return subject_id(kind, subject), kind, subject.job.namespace, subject.job.name, subject.run_id
-    return subject_id(kind, subject), kind, subject.namespace, subject.name, ""
+        return kind, subject.job.namespace, subject.job.name, subject.run_id
+    return kind, subject.namespace, subject.name, ""
 
 
 def _subject(kind: Kind, namespace: str, name: str, run_id: str) -> Subject:

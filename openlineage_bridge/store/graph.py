@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 
 from openlineage_bridge.facts import Kind, Role
-from openlineage_bridge.store.facts import SubjectId
+from openlineage_bridge.store.identity import SubjectId
 from openlineage_bridge.store.stated import StatedLineage
 
 MOST_NODES = 200

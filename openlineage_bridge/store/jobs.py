@@ -11,7 +11,8 @@ import attrs
 from openlineage_bridge.events import DatasetKey, JobKey
 from openlineage_bridge.facts import Kind, Role, RunKey
 from openlineage_bridge.lineage import Candidate
-from openlineage_bridge.store.facts import SubjectId, subject_id
+from openlineage_bridge.store.identity import SubjectId, subject_id
+from openlineage_bridge.store.run_ids import RunIds
 
 
 class Used(IntEnum):
@@ -46,21 +47,22 @@ class RunRow:
 class JobTable:
     """The tables ``runs``, ``jobs``, ``edges`` and ``handovers``."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, run_ids: RunIds) -> None:
         self._connection = connection
+        self._run_ids = run_ids
 
     def set_run(self, run: RunKey, row: RunRow) -> None:
         """Remember the state of a run."""
         self._connection.execute(
             "INSERT OR REPLACE INTO runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (subject_id(Kind.RUN, run), _job(run.job), run.run_id, *attrs.astuple(row)),
+            (self._run_ids.of(run), _job(run.job), run.run_id, *attrs.astuple(row)),
         )
 
     def run(self, run: RunKey) -> RunRow:
         """The state of a run."""
         row = self._connection.execute(
             "SELECT started, ended, result, at, reporting, used FROM runs WHERE run = ?",
-            (subject_id(Kind.RUN, run),),
+            (self._run_ids.of(run),),
         ).fetchone()
         started, ended, result, at, reporting, used = row
         return RunRow(started, ended, result, at, bool(reporting), Used(used))

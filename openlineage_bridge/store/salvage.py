@@ -28,10 +28,11 @@ from openlineage_bridge.facts import Kind, Role, RunKey, Subject
 from openlineage_bridge.receivers import Rejected
 from openlineage_bridge.store import Store, schema
 from openlineage_bridge.store.database import DamagedStore, damaged, locked, log_of, quoted, was_store
-from openlineage_bridge.store.facts import subject_id
+from openlineage_bridge.store.identity import subject_id
 from openlineage_bridge.store.inbox import Arrival, inspect
 from openlineage_bridge.store.pages import Pages, Record
 from openlineage_bridge.store.quarantine import Failure
+from openlineage_bridge.store.run_ids import TIME_BYTES, content
 
 CHECK_SECONDS, CHECK_BYTES = 1.0, 256 * 1024 * 1024
 """For looking at a store before it is opened: of a larger one only the head. What is not found then is found when it is read."""
@@ -341,15 +342,13 @@ def _event(record: Record) -> StoredEvent | None:
 def _is_subject(record: Record) -> bool:
     match record:
         case [bytes() as identity, str() as kind, str() as namespace, str() as name, str() as run_id, *_]:
-            return kind in set(Kind) and identity == subject_id(
-                Kind(kind), _subject(kind, namespace, name, run_id)
-            )
+            if kind == Kind.RUN:
+                return identity[TIME_BYTES:] == content(RunKey(JobKey(namespace, name), run_id))
+            return kind in set(Kind) and identity == subject_id(Kind(kind), _subject(kind, namespace, name))
     return False
 
 
-def _subject(kind: str, namespace: str, name: str, run_id: str) -> Subject:
-    if kind == Kind.RUN:
-        return RunKey(JobKey(namespace, name), run_id)
+def _subject(kind: str, namespace: str, name: str) -> Subject:
     return JobKey(namespace, name) if kind == Kind.JOB else DatasetKey(namespace, name)
 
 

@@ -23,7 +23,7 @@ import sqlite3
 from openlineage_bridge.errors import StorageError
 
 APPLICATION_ID = 0x4F4C4231  # "OLB1": a file that carries it is a store of ours
-VERSION = 5
+VERSION = 6
 
 _V1 = """
 CREATE TABLE inbox (
@@ -216,7 +216,37 @@ DROP TABLE destination;
 CREATE INDEX aspects_that_hold ON aspects (urn, name, at, rank, digest, owner);
 """
 
-MIGRATIONS: dict[int, str] = {1: _V1, 2: _V2, 3: _V3, 4: _V4, 5: _V5}
+_V6 = """
+-- What is written with every run stands in as few indexes as can be: each of them is a page somewhere else in a large file.
+-- That an owner claims an aspect once is seen to by who writes them.
+ALTER TABLE aspects RENAME TO aspects_of_unique_owners;
+DROP INDEX aspects_by_owner;
+DROP INDEX aspects_that_hold;
+CREATE TABLE aspects (
+    seq         INTEGER PRIMARY KEY,       -- in the order in which they were first claimed
+    urn         TEXT NOT NULL,
+    name        TEXT NOT NULL,
+    at          INTEGER NOT NULL,          -- milliseconds since the epoch for a timeseries aspect, -1 for a versioned one
+    owner       BLOB NOT NULL,             -- which subject, or group of datasets, claims it
+    entity_type TEXT NOT NULL,
+    rank        INTEGER NOT NULL,
+    digest      BLOB NOT NULL,
+    body        BLOB NOT NULL
+);
+INSERT INTO aspects SELECT rowid, * FROM aspects_of_unique_owners ORDER BY rowid;
+DROP TABLE aspects_of_unique_owners;
+CREATE INDEX aspects_by_owner ON aspects (owner);
+CREATE INDEX aspects_that_hold ON aspects (urn, name, at, rank, digest, owner);
+
+-- Runs are looked for by their jobs, never by name.
+DROP INDEX subjects_by_name;
+CREATE INDEX subjects_by_name ON subjects (kind, name) WHERE kind <> 'run';
+
+-- Ids of new runs begin with when they were first heard of; the rest is by what they are found (store.run_ids).
+CREATE UNIQUE INDEX subjects_of_runs ON subjects (substr(id, 7)) WHERE kind = 'run';
+"""
+
+MIGRATIONS: dict[int, str] = {1: _V1, 2: _V2, 3: _V3, 4: _V4, 5: _V5, 6: _V6}
 """By version: the statements that lead there from the version before. Released entries are never changed."""
 
 

@@ -10,16 +10,19 @@ import attrs
 from openlineage_bridge.events import DatasetKey, Facets, JobKey
 from openlineage_bridge.facts import Kind
 from openlineage_bridge.lineage import lineage_of
-from openlineage_bridge.store.facts import SubjectId, subject_id
+from openlineage_bridge.store.identity import SubjectId, subject_id
 
 _STATEMENTS = """
 SELECT coalesce(s.urn, s.id), s.namespace, s.name, f.facet, b.body
 FROM subjects s CROSS JOIN facts f
     ON f.subject = s.id AND f.role = '' AND f.dataset = x'' AND f.facet IN ('columnLineage', 'lineage')
 JOIN bodies b ON b.digest = f.digest
-WHERE s.kind = 'dataset' ORDER BY f.time, f.digest
+WHERE s.kind <> 'run' AND s.kind = 'dataset' ORDER BY f.time, f.digest
 """
-"""The facets of datasets themselves, oldest first; what a run said of its outputs has another role."""
+"""The facets of datasets themselves, oldest first; what a run said of its outputs has another role.
+
+That they are no runs is said because the index by name holds none, and SQLite takes it only for a question that says so.
+"""
 
 
 @attrs.frozen

@@ -120,7 +120,7 @@ def figures(connection: sqlite3.Connection) -> dict[str, Any]:
     attempts, reason = connection.execute(
         "SELECT attempts, reason FROM outbox ORDER BY attempts DESC, seq LIMIT 1"
     ).fetchone() or (0, "")
-    subjects = by("SELECT kind, count(*) FROM subjects GROUP BY kind")
+    subjects = by("SELECT kind, count(*) FROM subjects WHERE kind <> 'run' GROUP BY kind")
     return {
         "events": one("SELECT count(*) FROM inbox"),
         "inbox_events": one("SELECT count(*) FROM inbox WHERE NOT done"),

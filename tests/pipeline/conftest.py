@@ -30,7 +30,7 @@ HANDOVERS = """
 SELECT j.namespace, j.name, u.namespace, u.name
 FROM handovers h JOIN subjects j ON j.id = h.job JOIN subjects u ON u.id = h.upstream ORDER BY 1, 2, 3, 4
 """
-RUNS = "SELECT hex(run), started, ended, result, at, reporting, used FROM runs ORDER BY run"
+RUNS = "SELECT hex(job), run_id, started, ended, result, at, reporting, used FROM runs ORDER BY 1, 2"
 
 
 @attrs.define

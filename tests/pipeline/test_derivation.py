@@ -301,8 +301,11 @@ def test_retranslate_changes_exactly_the_difference(bridge, world, plain):
 
 
 def test_retranslate_without_a_change_changes_nothing(bridge, world):
-    """Deriving everything again with the same translator finds no difference."""
-    bridge.hear(world.run_event(inputs=["a"], outputs=["b"]), world.job_event("other", inputs=["b"]))
+    """Deriving everything again with the same translator finds no difference, nor a job that another one only mentions."""
+    bridge.hear(
+        world.run_event(inputs=["a"], outputs=["b"], run_facets=after("elsewhere")),
+        world.job_event("other", inputs=["b"]),
+    )
     due = bridge.store.aspects.due(1000)
     with bridge.store.transaction():
         bridge.store.aspects.delivered(due)

@@ -8,16 +8,19 @@ import random
 import subprocess
 import sys
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 
 import pytest
+from bridge_tests.forking import forked
+from bridge_tests.waiting import wait_until
 
+from openlineage_bridge.errors import StorageError
 from openlineage_bridge.store.database import open_readonly
 
 pytestmark = [pytest.mark.reliability, pytest.mark.timeout(300)]
 
 COMMAND = [sys.executable, "-m", "openlineage_bridge"]
-EVENTS, KILLS = 2500, 20
+EVENTS, KILLS = 8000, 20
 
 
 @pytest.fixture
@@ -28,15 +31,22 @@ def path(tmp_path, world):
         world.encoded(world.run_event(f"job{number % 50}", number, number, outputs=[tables[number % 90]]))
         for number in range(EVENTS)
     ]
-    lines[700:700] = lines[1900:1900] = [b'{"job": {}}']
+    lines[700:700] = lines[5900:5900] = [b'{"job": {}}']
     file = tmp_path / "events.jsonl.gz"
     file.write_bytes(gzip.compress(b"\n".join(lines), 1))
     return file
 
 
-def start(path, store) -> subprocess.Popen:
-    command = [*COMMAND, "replay", path, "--store", store, "--to", "none", "--format", "json"]
-    return subprocess.Popen(command, cwd=path.parent, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+def command(path, store) -> tuple[str, ...]:
+    return ("replay", str(path), "--store", str(store), "--to", "none", "--format", "json")
+
+
+def replayed(path, store) -> tuple[int, dict]:
+    """Replay it to the end: the exit code, and what was said."""
+    done = subprocess.run(
+        [*COMMAND, *command(path, store)], cwd=path.parent, capture_output=True, timeout=120, check=False
+    )
+    return done.returncode, json.loads(done.stdout)
 
 
 def exported(path, store) -> bytes:
@@ -46,32 +56,35 @@ def exported(path, store) -> bytes:
 
 def reached(store) -> int:
     """How many events of the file are behind the place from which the next replay goes on."""
-    if not store.exists():
-        return 0
-    with closing(open_readonly(store)) as connection:
+    with (
+        suppress(StorageError),
+        closing(open_readonly(store)) as connection,
+    ):  # there is none, or it is being made
         rows = connection.execute("SELECT position FROM positions").fetchall()
-    return sum(json.loads(position)["events"] for (position,) in rows)
+        return sum(json.loads(position)["events"] for (position,) in rows)
+    return 0
 
 
 def test_killed_at_random_moments(path, tmp_path):
-    """Twenty times ``kill -9``: the export is the same, no event is missing, and each start goes on where the last one was."""
+    """Twenty times ``kill -9``, further on each time: the same export, no event missing, each start goes on where it was."""
     undisturbed, killed = tmp_path / "one.db", tmp_path / "other.db"
-    with start(path, undisturbed) as child:
-        expected = json.loads(child.communicate(timeout=120)[0])
-    chance, ended, places = random.Random(), threading.Event(), []
+    _, expected = replayed(path, undisturbed)
+    chance, pause = random.Random(), threading.Event()
     kills = 0
     while kills < KILLS:
-        with start(path, killed) as child:
-            ended.wait(chance.uniform(0.2, 1.2))
-            kills += child.poll() is None
-            child.kill()
-        places.append(reached(killed))
-    with start(path, killed) as child:
-        last = json.loads(child.communicate(timeout=120)[0])
+        child = forked(*command(path, killed), folder=tmp_path, output=tmp_path / "said")
+        place = EVENTS * kills // KILLS
+        wait_until(lambda: reached(killed) >= place or child.poll() is not None)  # noqa: B023  - called at once
+        pause.wait(chance.uniform(0, 0.3))
+        kills += child.poll() is None
+        child.kill()
+        child.join(30)
+    before = reached(killed)
+    code, last = replayed(path, killed)
 
     assert exported(path, undisturbed) == exported(path, killed)
-    assert (EVENTS + 2, places[-1]) == (expected["events"], last["before"])
+    assert (EVENTS + 2, before) == (expected["events"], last["before"])
     assert last["before"] + last["events"] == EVENTS + 2
-    assert 3 == child.returncode
+    assert 3 == code
     with closing(open_readonly(killed)) as connection:
         assert (EVENTS,) == connection.execute("SELECT count(*) FROM inbox").fetchone()

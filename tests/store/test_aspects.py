@@ -140,6 +140,16 @@ def test_postponed_keeps_its_place_and_counts(store):
     ).fetchall()
 
 
+def test_what_changed_keeps_its_place(store):
+    """A new destination is told everything in the order in which it was first claimed."""
+    store.aspects.claim(b"o", [aspect(1, urn="a")])
+    store.aspects.claim(b"p", [aspect(1, urn="b")])
+    store.aspects.claim(b"o", [aspect(2, urn="a")])
+    store.aspects.address("catalog")
+
+    assert [("a", None, 2), ("b", None, 1)] == due(store)
+
+
 def test_due_goes_on_behind_a_row(store):
     """``limit`` and ``after`` page through the outbox."""
     store.aspects.claim(b"o", [aspect(1, urn=urn) for urn in "abc"])

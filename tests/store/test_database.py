@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import pytest
 
@@ -51,6 +51,27 @@ def test_wal_and_full_are_read_back(path):
         ]
 
     assert ["wal", 2] == pragmas
+
+
+def test_in_bulk_the_log_grows_longer(path):
+    """What much writing changes goes to the file later, all at once; afterwards each commit sees to it as before."""
+    large = 8 * 1024 * 1024
+    with Store(path) as store:
+        with store.bulk():
+            with store.transaction():
+                store.connection.execute("INSERT INTO bodies VALUES (x'00', zeroblob(?))", (large,))
+            kept_back = path.stat().st_size
+        with store.transaction():
+            insert(store, b"1")
+        brought = path.stat().st_size
+
+    assert kept_back < large < brought
+
+
+def test_bulk_ends_with_the_store(path):
+    """Whoever is interrupted between two batches closes the store first."""
+    with ExitStack() as late, Store(path) as store:
+        late.enter_context(store.bulk())
 
 
 def test_store_is_marked_as_ours(path):

@@ -73,6 +73,15 @@ def test_everything_is_still_there(old):
     assert (VERSION, before) == (version, after)
 
 
+def test_what_is_claimed_stays_in_order(old):
+    """To the byte: in this order a new destination would be told of it."""
+    claimed = "SELECT urn, name, at, owner, entity_type, rank, digest, body FROM aspects ORDER BY rowid"
+    with closing(sqlite3.connect(old)) as connection:
+        before = connection.execute(claimed).fetchall()
+    with Store(old) as store:
+        assert before == store.connection.execute(claimed).fetchall()
+
+
 def test_it_goes_on(old):
     """What waited is processed, and after deriving everything again the catalog should hold what a new store would say."""
     translator = load_translator("datahub", {})
