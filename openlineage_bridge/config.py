@@ -208,11 +208,12 @@ def load(
     merged: Layer = {}
     for layer in layers.values():
         _merge(merged, layer)
-    known = _translators() | ({str(merged["translator"])} if merged.get("translator") else set())
+    installed = _translators()  # looking for them takes long where many distributions are installed
+    known = installed | ({str(merged["translator"])} if merged.get("translator") else set())
     for source, layer in layers.items():
         _convert(layer, known, source)
     config = _convert(merged, known, "configuration")
-    return config if config.translator else attrs.evolve(config, translator=_only(_translators()))
+    return config if config.translator else attrs.evolve(config, translator=_only(installed))
 
 
 def _find(path: Path | str | None, environ: Mapping[str, str]) -> Path | None:

@@ -24,6 +24,7 @@ from openlineage_bridge.errors import RetryLater, StorageError
 from openlineage_bridge.pipeline import FROM_NOTHING, Pipeline
 from openlineage_bridge.receivers import Position, Receipt
 from openlineage_bridge.recovery import Report
+from openlineage_bridge.right_of_way import RightOfWay
 from openlineage_bridge.store import Store
 from openlineage_bridge.store.salvage import Salvage, behind_the_log, mend
 from openlineage_bridge.store.space import Space, with_ballast
@@ -36,15 +37,6 @@ T = TypeVar("T")
 
 STEP, STEP_UNDER_LOAD = 200, 16
 """Events processed in one transaction: few while events arrive, because an acknowledgement may have to wait for it."""
-
-REST_PER_ARRIVAL = 0.0003
-"""Seconds that processing rests for each event that arrived: about what accepting it takes. Accepting goes first."""
-
-LEAST_SHARE = 0.1
-"""Share of the time that processing gets however much arrives, so that it never stands still; the inbox keeps the rest."""
-
-LULL = 0.1
-"""Seconds without an arrival after which processing has all the time that there is."""
 
 PRUNING = 3600.0
 """Seconds between two looks at what may leave the store."""
@@ -88,8 +80,8 @@ class Service:
     ) -> None:
         self._window = window
         self._retention = retention or RetentionConfig()
-        self._next_pruning = self._last_arrival = time.monotonic()
-        self._arrived = 0  # counted without a lock: two receivers at once may count as one
+        self._next_pruning = time.monotonic()
+        self._right_of_way = RightOfWay()
         self.salvage: Salvage | None = None
         """What was saved of a store that was found damaged at the start."""
         self._damaged: Future[BaseException] = Future()
@@ -129,9 +121,8 @@ class Service:
             refused: Future[list[Receipt]] = Future()
             refused.set_exception(RetryLater(self._space.refusal))
             return refused
-        self._last_arrival = time.monotonic()
-        self._arrived += len(bodies)
         accepted = self._writer.accept(bodies, receiver, position)
+        self._right_of_way.arrived(accepted)
         accepted.add_done_callback(lambda _: self._wake.set())
         return accepted
 
@@ -199,10 +190,9 @@ class Service:
     # --- processing
 
     def _process(self) -> None:
-        seen = self._arrived
         while not self._closing.is_set():
             self._wake.clear()
-            arriving = time.monotonic() - self._last_arrival < LULL
+            arriving = self._right_of_way.arriving
             started = time.monotonic()
             try:
                 taken = self._step(STEP_UNDER_LOAD if arriving else STEP)
@@ -218,8 +208,7 @@ class Service:
             if not more:
                 self._wake.wait(PRUNING)
             elif arriving:
-                arrivals, seen = self._arrived - seen, self._arrived
-                self._closing.wait(rest(arrivals, time.monotonic() - started))
+                self._right_of_way.give(time.monotonic() - started, self._closing.wait)
 
     def _recover(self, error: Exception) -> None:
         """Go on at once with the ballast's room, if that helps and it was still there; else after a pause."""
@@ -243,13 +232,3 @@ class Service:
 
 def _said(salvage: Salvage) -> dict[str, Any]:
     return attrs.asdict(salvage) | {"kept": str(salvage.kept)}
-
-
-def rest(arrivals: int, worked: float) -> float:
-    """Seconds for which processing leaves the machine to accepting, after it worked for ``worked`` seconds.
-
-    Args:
-        arrivals: Events that arrived since it rested the time before.
-        worked: Seconds.
-    """
-    return min(arrivals * REST_PER_ARRIVAL, worked * (1 / LEAST_SHARE - 1))

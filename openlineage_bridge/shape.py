@@ -22,10 +22,13 @@ def exceeds(
 ) -> Literal["levels", "items"] | None:
     """Which limit a JSON text goes beyond: levels of nesting, or items of an outermost array; None when neither.
 
-    Escapes go first, so that every quote left opens or closes a string; then everything but structure.
+    What opens no more brackets than there may be levels is not looked at any closer: most events. Else escapes go first, so
+    that every quote left opens or closes a string; then everything but structure.
     """
-    unescaped = text.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in text else text
     counted = items is not None and text.startswith(b"[") and text.count(b",") >= items
+    if not counted and text.count(b"{") + text.count(b"[") <= levels:
+        return None
+    unescaped = text.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in text else text
     if not counted and _surely_shallow(unescaped, levels):
         return None
     return _count(

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -161,10 +162,13 @@ def kill_at_random(
 def test_no_event_whose_emit_returned_is_lost_to_kill_9(receiver, spool, child, tmp_path, rounds):
     """The receiver goes up and down meanwhile; the order of each process is kept, however often an event comes."""
     chance = random.Random(rounds)
-    acknowledged = {
-        name: kill_at_random(child(name, tmp_path / name), tmp_path / name, receiver, chance)
-        for name in (f"round{number}" for number in range(rounds))
-    }
+
+    def killed(name: str) -> int:
+        return kill_at_random(child(name, tmp_path / name), tmp_path / name, receiver, chance)
+
+    names = [f"round{number}" for number in range(rounds)]
+    with ThreadPoolExecutor(2) as two_at_once:
+        acknowledged = dict(zip(names, two_at_once.map(killed, names), strict=True))
     receiver.mode = "ok"
     assert spool().drain(60)
     received: dict[str, list[int]] = {}

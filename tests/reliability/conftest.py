@@ -9,9 +9,11 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from bridge_tests.disks import small_disk
 from bridge_tests.process import JSON, LINEAGE, Bridge, running
 
 
@@ -57,6 +59,13 @@ def bridge(tmp_path) -> Iterator[Bridge]:
     """A bridge that is ready."""
     with running(tmp_path) as bridge:
         yield bridge
+
+
+@pytest.fixture
+def disk(tmp_path) -> Iterator[Path]:
+    """A folder on a small disk of its own."""
+    with small_disk(tmp_path / "disk") as folder:
+        yield folder
 
 
 def event(run: str, job: str = "job") -> bytes:

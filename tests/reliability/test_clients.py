@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
-import threading
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
+import attrs
 import pytest
-from bridge_tests.process import running
+from bridge_tests.disks import LITTLE_ROOM, fill
+from bridge_tests.process import Bridge, running
 from bridge_tests.waiting import wait_until
 
 from openlineage_bridge.events import canonical, digest
 from openlineage_bridge.store import Store
 from openlineage_bridge.store.database import open_readonly
-from openlineage_bridge.store.space import MIB
 
 pytestmark = [pytest.mark.reliability, pytest.mark.timeout(600)]
 
@@ -39,63 +41,75 @@ assert client.close(60)
 """
 
 
+@attrs.define
+class Client:
+    """A process that emits events all the while.
+
+    Args:
+        process: Runs ``PROGRAM``.
+        emitted: The runs that it took to be delivered, as far as they were read.
+    """
+
+    process: subprocess.Popen[str]
+    emitted: list[str] = attrs.field(factory=list)
+
+    def emit(self, count: int) -> None:
+        """Wait until it has emitted so many more."""
+        self.emitted += [self.process.stdout.readline().strip() for _ in range(count)]
+
+    def finish(self) -> None:
+        """Wait until it has emitted everything, and is content."""
+        self.emitted += map(str.strip, self.process.stdout)
+        said = self.process.stderr.read()
+        assert 0 == self.process.wait(30), said
+
+
+@contextmanager
+def emitting(bridge: Bridge, transport: str) -> Iterator[Client]:
+    """OpenLineage's client in a process of its own, which has begun to emit."""
+    command = [sys.executable, "-c", PROGRAM, transport, bridge.url, str(EVENTS)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        client = Client(process)
+        try:
+            client.emit(EVENTS // 3)
+            yield client
+        finally:
+            process.kill()
+
+
+def turn_away(port: int) -> None:
+    """Wait until somebody comes, and close the door on them."""
+    with socket.create_server(("127.0.0.1", port)) as door:
+        door.settimeout(30)
+        door.accept()[0].close()
+
+
 @pytest.mark.parametrize("transport", ["http", "async_http"])
 @pytest.mark.parametrize("end", ["stop", "kill"])
 def test_client_through_a_restart(bridge, ledger, transport, end):
     """Every event of a client that emits all the while is there, whether the bridge was stopped or killed in between."""
-    command = [sys.executable, "-c", PROGRAM, transport, bridge.url, str(EVENTS)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as client:
-        emitted = [client.stdout.readline().strip() for _ in range(EVENTS // 3)]
+    with emitting(bridge, transport) as client:
         getattr(bridge, end)()
-        threading.Event().wait(0.5)
+        turn_away(bridge.port)
         ready = bridge.start()
-        emitted += [line.strip() for line in client.stdout]
-        said = client.stderr.read()
-    with closing(open_readonly(bridge.store)) as reader:
-        stored = {row[0] for row in reader.execute("SELECT json_extract(body, '$.run.runId') FROM inbox")}
+        client.finish()
 
-    assert 0 == client.returncode, said
-    assert (EVENTS, set()) == (len(emitted), set(emitted) - stored)
+    assert (EVENTS, set()) == (len(client.emitted), set(client.emitted) - bridge.runs)
     ledger.note("G18", restarts=1, emitted=EVENTS, lost=0)
     assert ready < 9  # after which clients give up
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A folder on a disk of its own, of 64 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={64 * MIB}", "tmpfs", str(folder)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("this user may not mount a file system")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
 @pytest.mark.parametrize("transport", ["http", "async_http"])
-def test_client_through_a_full_disk(small_disk, ledger, transport):
+def test_client_through_a_full_disk(disk, ledger, transport):
     """While the disk is full a client is told to come again; it does, and every event is there (G18)."""
-    environment = {
-        "OPENLINEAGE_BRIDGE__SPACE__MIN_FREE_BYTES": f"{16 * MIB}",
-        "OPENLINEAGE_BRIDGE__SPACE__BALLAST_BYTES": f"{8 * MIB}",
-    }
-    with running(small_disk, environment=environment) as bridge:
-        command = [sys.executable, "-c", PROGRAM, transport, bridge.url, str(EVENTS)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as client:
-            emitted = [client.stdout.readline().strip() for _ in range(EVENTS // 3)]
-            filler = small_disk / "filler"
-            with suppress(OSError), filler.open("wb", buffering=0) as file:
-                while True:
-                    file.write(b"x" * MIB)
+    with running(disk, environment=LITTLE_ROOM) as bridge:
+        with emitting(bridge, transport) as client:
+            filler = fill(disk)
             wait_until(lambda: '"request_refused"' in bridge.log)
             filler.unlink()
-            emitted += [line.strip() for line in client.stdout]
-            said = client.stderr.read()
-        with closing(open_readonly(bridge.store)) as reader:
-            stored = {row[0] for row in reader.execute("SELECT json_extract(body, '$.run.runId') FROM inbox")}
+            client.finish()
 
-    assert 0 == client.returncode, said
-    assert (EVENTS, set()) == (len(emitted), set(emitted) - stored)
+        assert (EVENTS, set()) == (len(client.emitted), set(client.emitted) - bridge.runs)
     ledger.note("G18", full_disks=1, emitted=EVENTS, lost=0)
 
 

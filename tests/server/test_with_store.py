@@ -100,9 +100,7 @@ def test_from_events_to_the_page(served):
     graph = json.loads(send("GET", f"/api/v1/graph?node={node['id']}&depth=2")[1])
     status, page = send("GET", f"/?node={node['id']}&depth=2")
 
-    assert {"load", "report", "orders", hostile} | {"report"} == {
-        each["name"] for each in graph["nodes"]
-    }
+    assert {"load", "report", "orders", hostile} | {"report"} == {each["name"] for each in graph["nodes"]}
     assert len(graph["edges"]) == 4
     assert status == 200
     assert b"&lt;b&gt;lake&lt;/b&gt;.orders" in page

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-
 import pytest
+from bridge_tests.disks import fill, small_disk
 from bridge_tests.waiting import wait_until
 
 from openlineage_bridge.config import RetentionConfig, SpaceConfig
@@ -22,28 +21,10 @@ LIMITS = SpaceConfig(inbox_bytes=4 * MIB, min_free_bytes=16 * MIB, ballast_bytes
 
 @pytest.fixture
 def disk(tmp_path, monkeypatch):
-    """A folder on a disk of its own, of 64 MiB."""
+    """A folder on a small disk of its own, looked at all the time."""
     monkeypatch.setattr(space, "LOOK_SECONDS", 0.05)
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={64 * MIB}", "tmpfs", str(folder)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("this user may not mount a file system")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-def fill(folder, leaving: int):
-    """A file that leaves so many bytes free."""
-    status = subprocess.run(
-        ["stat", "--file-system", "--format=%a %S", folder], check=True, capture_output=True, text=True
-    )
-    blocks, size = map(int, status.stdout.split())
-    filler = folder / "filler"
-    with filler.open("wb") as file:
-        file.truncate(0)
-        file.write(b"x" * max(0, blocks * size - leaving))
-    return filler
+    with small_disk(tmp_path / "disk") as folder:
+        yield folder
 
 
 def test_senders_wait_while_the_disk_is_nearly_full(disk, plain, world):
@@ -70,7 +51,7 @@ def test_a_full_disk_is_drained_with_the_ballast(disk, plain, world):
             store.inbox.put(map(inspect, events), receiver="test", now=1)
         with Space(path, LIMITS):
             assert LIMITS.ballast_bytes == ballast.stat().st_size
-    filler = fill(disk, 0)
+    filler = fill(disk)
     service = Service(path, plain.PlainTranslator(), space=LIMITS, retention=RetentionConfig(runs=1000))
     try:
         wait_until(lambda: Queries(path).status()["inbox_events"] == 0)

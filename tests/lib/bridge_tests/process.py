@@ -13,20 +13,14 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
+from bridge_tests.forking import Fork, forked
 from bridge_tests.waiting import wait_until
+from openlineage_bridge.store.database import open_readonly
+from openlineage_bridge.store.status import Queries
 
 LINEAGE = "/api/v1/lineage"
-SERVE = """
-import sys
-import openlineage_bridge.cli.serve, openlineage_bridge.receivers.follow, openlineage_bridge.server.app
-import openlineage_bridge.server.run, openlineage_bridge.service, openlineage_bridge.store.status, openlineage_bridge_datahub
-from openlineage_bridge.cli import main
-sys.stdin.readline()
-main()
-"""
-"""``openlineage-bridge``, once it is told to go."""
-
 JSON = {"Content-Type": "application/json"}
 
 
@@ -47,30 +41,31 @@ class Bridge:
         self._arguments = ("--store", str(self.store), "--port", str(self.port), *arguments)
         self._environment = os.environ | {"HOME": str(folder)} | (environment or {})
         self._folder = folder
-        self.process: subprocess.Popen[bytes] | None = None
-        self._next: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | Fork | None = None
+        self._forks = False
 
     def warm_up(self) -> None:
-        """Have the next process import everything already, so that a test with many starts need not wait for it."""
-        self._next = self._next or self._spawn()
+        """Fork the processes to come from one that has imported everything: a test with many starts waits for none of it."""
+        self._forks = True
 
-    def launch(self) -> subprocess.Popen[bytes]:
+    def launch(self) -> subprocess.Popen[bytes] | Fork:
         """Start it, without waiting."""
-        self.process, self._next = self._next or self._spawn(), None
-        self.process.stdin.write(b"go\n")
-        self.process.stdin.close()
+        self.process = self._fork() if self._forks else self._spawn()
         return self.process
 
+    def _fork(self) -> Fork:
+        return forked(
+            "serve",
+            *self._arguments,
+            folder=self._folder,
+            output=self._log,
+            environment=self._environment,
+        )
+
     def _spawn(self) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "openlineage_bridge", "serve", *self._arguments]
         with self._log.open("ab") as log:
-            return subprocess.Popen(
-                [sys.executable, "-c", SERVE, "serve", *self._arguments],
-                cwd=self._folder,
-                env=self._environment,
-                stdin=subprocess.PIPE,
-                stderr=log,
-                stdout=log,
-            )
+            return subprocess.Popen(command, cwd=self._folder, env=self._environment, stdout=log, stderr=log)
 
     def start(self) -> float:
         """Start it; seconds until it was ready."""
@@ -108,10 +103,28 @@ class Bridge:
 
     def close(self) -> None:
         """Leave nothing behind, whatever became of it."""
-        for process in (self.process, self._next):
-            if process is not None:
-                process.kill()
-                process.wait(30)
+        if self.process is not None:
+            self.kill()
+
+    @property
+    def runs(self) -> set[str]:
+        """The runs whose events its store holds."""
+        return set(self._column("json_extract(body, '$.run.runId')"))
+
+    @property
+    def digests(self) -> set[bytes]:
+        """Those of the events that its store holds."""
+        return set(self._column("digest"))
+
+    def _column(self, what: str) -> list[Any]:
+        with closing(open_readonly(self.store)) as reader:
+            return [value for (value,) in reader.execute(f"SELECT {what} FROM inbox")]
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing waits in its store, neither to be processed nor to be delivered."""
+        figures = Queries(self.store).status()
+        return not (figures["inbox_events"] or figures["outbox_aspects"])
 
     @property
     def log(self) -> str:
