@@ -61,7 +61,7 @@ docs: setup ## the documentation as a site, in dist/site/; the pages that the co
 
 bench: setup ## the ratios of the hot paths, each against a baseline in the same run
 	@cd bench && ../$(BIN)/python translate.py && ../$(BIN)/python accept.py && ../$(BIN)/python delivery.py \
-	  && ../$(BIN)/python spool.py && ../$(BIN)/python sql.py && ../$(BIN)/python capture.py
+	  && ../$(BIN)/python spool.py && ../$(BIN)/python prefect_events.py && ../$(BIN)/python sql.py && ../$(BIN)/python capture.py
 
 bench-peers: setup ## flows of no-op tasks with the collector, without it, and with what it replaces
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[bench]'

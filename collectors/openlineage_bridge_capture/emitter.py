@@ -27,7 +27,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from queue import Empty, SimpleQueue
 
 from openlineage.client.client import OpenLineageClient
@@ -209,8 +209,11 @@ class Emitter:
         while True:
             builds, marker = self._next_burst()
             self._unfinished = len(builds)
-            for build in builds:
-                self._build_and_send(build)
+            # Not in turns: code that has just run runs again in three quarters of the time.
+            events = [event for build in builds for event in self._built(build)]
+            self._unfinished = len(events)
+            for event in events:
+                self._send(event)
                 self._unfinished -= 1
             self._write()
             if marker is None:
@@ -260,12 +263,11 @@ class Emitter:
             self._ensure_thread()
         return True
 
-    def _build_and_send(self, build: Build) -> None:
+    def _built(self, build: Build) -> Iterator[Event]:
         try:
             built = build()
             if built is not None:
-                for event in built if isinstance(built, Iterable) else (built,):
-                    self._send(event)
+                yield from built if isinstance(built, Iterable) else (built,)
         except Exception:
             self.failed += 1
             log.once(logging.WARNING, "Could not build an OpenLineage event; it is left out", exc_info=True)

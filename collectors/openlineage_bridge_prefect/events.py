@@ -6,7 +6,7 @@ import logging
 import os
 from collections.abc import Mapping
 from typing import Any
-from uuid import UUID
+from weakref import WeakKeyDictionary
 
 import attrs
 from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
@@ -43,7 +43,11 @@ SOURCE_KEY = "OPENLINEAGE_BRIDGE_SOURCE_CODE"
 MAX_JOB_NAMES = 10_000
 """Runs whose job names are remembered for ``jobDependencies``; the oldest are forgotten first."""
 
-_job_names: dict[UUID, str] = {}
+_job_names: dict[str, str] = {}
+"""By ``Run.key``: of text, unlike of thousands of ids that are objects, the garbage collector takes no notice."""
+
+_enclosed: WeakKeyDictionary[runs.Run, RunFacet] = WeakKeyDictionary()
+"""Run → the parent facet of the runs that it encloses directly. Neither its id nor what is above it changes any more."""
 
 
 def build(snapshot: Snapshot) -> list[RunEvent]:
@@ -63,7 +67,7 @@ def _event(snapshot: Snapshot, event_type: EventType, io: Description) -> RunEve
         eventTime=snapshot.time.isoformat(),
         run=unchecked(
             Run,
-            runId=str(snapshot.run.run_id),
+            runId=snapshot.run.run_id,
             facets={**_run_facets(snapshot, event_type), **io.run_facets},
         ),
         job=Job(
@@ -79,9 +83,8 @@ def _event(snapshot: Snapshot, event_type: EventType, io: Description) -> RunEve
 
 def _run_facets(snapshot: Snapshot, event_type: EventType) -> dict[str, RunFacet]:
     found = facets.host(snapshot)
-    direct, root = ancestors(snapshot.run)
-    if direct is not None and root is not None:
-        found["parent"] = facets.parent(direct, root)
+    if (above := parent(snapshot.run)) is not None:
+        found["parent"] = above
     if snapshot.tags:
         found["tags"] = facets.tags(snapshot.tags)
     if snapshot.artifacts and event_type in TERMINAL.values():
@@ -100,9 +103,9 @@ def _start_facets(snapshot: Snapshot) -> dict[str, RunFacet]:
         found["executionParameters"] = facets.execution_parameters(snapshot.parameters, defaults)
     if (executed := execution.facet(snapshot)) is not None:
         found["prefect_execution"] = executed
-    known = [(run_id, _job_names[run_id]) for run_id in snapshot.upstream if run_id in _job_names]
+    known = [(key, _job_names[key]) for key in map(str, snapshot.upstream) if key in _job_names]
     if known:
-        upstream = [RunReference(str(run_id), namespace(), name) for run_id, name in known]
+        upstream = [RunReference(key, namespace(), name) for key, name in known]
         found["jobDependencies"] = facets.job_dependencies(upstream)
     return found
 
@@ -153,6 +156,20 @@ def _sends_source() -> bool:
     return os.environ.get(SOURCE_KEY, "").strip().lower() in {"1", "true", "yes", "on"}
 
 
+def parent(run: runs.Run) -> RunFacet | None:
+    """What a run says of those above it, which all runs say alike that one run encloses; None for the top of a chain."""
+    around = lookups.parent(run)
+    if around is not None and (known := _enclosed.get(around)) is not None:
+        return known
+    direct, root = ancestors(run)
+    if direct is None or root is None:
+        return None
+    found = facets.parent(direct, root)
+    if around is not None:
+        _enclosed[around] = found
+    return found
+
+
 def ancestors(run: runs.Run) -> tuple[RunReference | None, RunReference | None]:
     """The run around this one and the top of its chain; above the outermost run stands what the environment names."""
     direct = lookups.parent(run)
@@ -162,15 +179,15 @@ def ancestors(run: runs.Run) -> tuple[RunReference | None, RunReference | None]:
     while (above := lookups.parent(top)) is not None:
         top = above
     space = namespace()
-    nearest = RunReference(str(direct.run_id), space, direct.job_name)
+    nearest = RunReference(direct.run_id, space, direct.job_name)
     if root := environment_root():
         return nearest, root
-    return nearest, nearest if top is direct else RunReference(str(top.run_id), space, top.job_name)
+    return nearest, nearest if top is direct else RunReference(top.run_id, space, top.job_name)
 
 
 def remember(run: runs.Run) -> None:
     """Keep the job name of a run, for the ``jobDependencies`` of those that depend on it."""
-    _job_names[run.id] = run.job_name
+    _job_names[run.key] = run.job_name
     if len(_job_names) > MAX_JOB_NAMES:
         del _job_names[next(iter(_job_names))]
 

@@ -51,6 +51,9 @@ PAGES: dict[Kind, str] = {"FLOW": "flow-run", "TASK": "task-run"}
 ALIKE = 1_000
 """Facets of a kind that are kept for the events to come."""
 
+PLAIN = frozenset({str, int, bool, type(None)})
+"""Types of nearly all that Prefect says of a run, which need no look."""
+
 _NOBODY = str(UUID(int=0))
 
 _links: dict[str, tuple[Any, tuple[str, str] | None]] = {}
@@ -62,11 +65,11 @@ def host(snapshot: Snapshot) -> dict[str, RunFacet]:
     version = snapshot.engine_version or _own_engine_version()
     engine = {"processing_engine": _engine(version)} if version else {}
     if snapshot.run.kind == "FLOW":
-        flow_run = unchecked(FlowRunFacet, flowRunId=str(snapshot.run.id), **_host_fields(snapshot))
+        flow_run = unchecked(FlowRunFacet, flowRunId=snapshot.run.key, **_host_fields(snapshot))
         return {"prefect_flowRun": flow_run, **engine}
     task_run = unchecked(
         TaskRunFacet,
-        taskRunId=str(snapshot.run.id),
+        taskRunId=snapshot.run.key,
         cacheHit=snapshot.state[1] == "Cached" if snapshot.state[0] == "COMPLETED" else None,
         materializedBy=snapshot.asset_use.tool if snapshot.asset_use else None,
         **_host_fields(snapshot),
@@ -77,7 +80,10 @@ def host(snapshot: Snapshot) -> dict[str, RunFacet]:
 def _host_fields(snapshot: Snapshot) -> dict[str, Any]:
     state_type, state_name, state_message = snapshot.state
     return {
-        **{field: _plain(value) for field, value in snapshot.details.items()},
+        **{
+            field: value if type(value) in PLAIN else _plain(value)
+            for field, value in snapshot.details.items()
+        },
         "flowName": snapshot.run.flow_name,
         "runCount": snapshot.run_count,
         "stateType": state_type,
@@ -94,7 +100,7 @@ def _plain(value: Any) -> Any:
 
 def page(snapshot: Snapshot) -> str | None:
     """The page of the run in Prefect's UI."""
-    return snapshot.url or _url(PAGES[snapshot.run.kind], snapshot.run.id)
+    return snapshot.url or _url(PAGES[snapshot.run.kind], snapshot.run.key)
 
 
 def deployment_page(snapshot: Snapshot, deployment_id: str) -> str | None:
@@ -103,7 +109,7 @@ def deployment_page(snapshot: Snapshot, deployment_id: str) -> str | None:
     return f"{base}/deployments/deployment/{deployment_id}" if runs else None
 
 
-def _url(kind: str, run_id: UUID) -> str | None:
+def _url(kind: str, run_id: str) -> str | None:
     urls, prefect = sys.modules.get("prefect.utilities.urls"), sys.modules.get("prefect.settings")
     if urls is None or prefect is None:
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -151,9 +152,15 @@ def _was_resumed(state: Any) -> bool:
 
 
 def _build(snapshot: Snapshot) -> list[RunEvent]:
+    return _builder()(snapshot)
+
+
+@functools.cache
+def _builder() -> Callable[[Snapshot], list[RunEvent]]:
+    """Looked up once: an import of what is imported takes as long as a tenth of building an event."""
     from openlineage_bridge_prefect import events, lookups
 
-    return events.build(lookups.placed(snapshot))
+    return lambda snapshot: events.build(lookups.placed(snapshot))
 
 
 def _build_undriven(flow_run_id: UUID, state: Any) -> list[RunEvent]:

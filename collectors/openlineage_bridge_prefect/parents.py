@@ -106,7 +106,7 @@ def _top(run: runs.Run) -> runs.Run:
 
 
 def _reference(run: runs.Run) -> RunReference:
-    return RunReference(str(run.run_id), namespace(), run.job_name)
+    return RunReference(run.run_id, namespace(), run.job_name)
 
 
 def _id(variable: str, run: RunReference) -> dict[str, str]:

@@ -42,6 +42,7 @@ class Run:
         attempt: How often the flow run had ended before and was run again.
         again: Prefect may have run it before; which attempt it is, and whether that goes on with what an earlier process
             began, is to be looked up.
+        key: The id as text, which what a run says is full of.
     """
 
     id: UUID
@@ -58,11 +59,16 @@ class Run:
     paused: bool = False
     attempt: int = 0
     again: bool = False
+    key: str = attrs.field(init=False)
+
+    @key.default
+    def _id_as_text(self) -> str:
+        return str(self.id)
 
     @property
-    def run_id(self) -> UUID:
+    def run_id(self) -> str:
         """The ``runId``: Prefect's own UUID, or one derived from it for a flow run that had ended and runs again."""
-        return attempts.run_id(self.id, self.attempt)
+        return str(attempts.run_id(self.id, self.attempt)) if self.attempt else self.key
 
 
 _live: WeakValueDictionary[UUID, Run] = WeakValueDictionary()

@@ -102,6 +102,17 @@ def test_a_burst_that_cannot_be_written_as_a_whole_is_kept_as_far_as_it_goes(spo
     assert ({"a", "b", "unlucky", "c"}, 4, 0) == (set(server.jobs), out.sent, out.failed)
 
 
+def test_an_event_that_json_cannot_say_costs_only_itself(spooled, caplog):
+    out, server = spooled
+    unsayable = event("unsayable")
+    unsayable.job.facets = {("a", "pair"): tags_run.TagsRunFacet()}
+    for each in (event("a"), unsayable, event("b")):
+        out.emit(lambda each=each: each)
+    assert out.flush(20)
+    assert (["a", "b"], 2, 1) == (server.jobs, out.sent, out.failed)
+    assert "it is lost: keys must be str" in caplog.text
+
+
 def test_what_is_lost_with_the_process_is_counted(backend):
     """Without a spool and with a receiver that hangs, the end does not wait, and says so."""
     body = """

@@ -52,6 +52,18 @@ def test_a_receiver_that_takes_single_events_is_not_kept_waiting(receiver, spool
     wait_until(lambda: len(receiver.jobs) == 30)
 
 
+def test_a_request_that_holds_as_many_bytes_as_it_may_is_followed_by_the_next_at_once(
+    receiver, spool, monkeypatch
+):
+    """It may have room for more events then, and a backlog of large ones would be sent a request a second."""
+    lines = [to_line(event(name)) for name in numbered(12)]
+    monkeypatch.setattr(sender, "REST", AN_HOUR)
+    monkeypatch.setattr(sender, "BATCH_BYTES", sum(map(len, lines[:4])))
+    spool().append(b"".join(lines))
+    wait_until(lambda: len(receiver.jobs) == 12)
+    assert (numbered(12), 3) == (receiver.jobs, len(receiver.requests))
+
+
 def test_what_is_gathered_is_written_together_and_what_does_not_fit_is_told(spool):
     """The limit is one for all of the transport's events: those that fit are kept, in their order."""
     room = 3 * len(to_line(event("job-0"))) + 10

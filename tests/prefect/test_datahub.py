@@ -15,7 +15,7 @@ from openlineage_bridge_prefect.datahub import DatahubEmitter, Dataset, Urn
 @pytest.fixture(scope="module")
 def outcome(run_script):
     """The peer's own example, which fails in its last task."""
-    return run_script("datahub.py")
+    return run_script("moved_over.py")
 
 
 def _end(outcome, job: str) -> dict[str, Any]:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
-from openlineage.client.event_v2 import Job, Run, RunEvent, RunState
+from openlineage.client.event_v2 import Job, RunEvent, RunState
+from openlineage.client.event_v2 import Run as OpenLineageRun
 from openlineage.client.facet_v2 import tags_run
 
-from openlineage_bridge_prefect import facets, snapshots
+from openlineage_bridge_prefect import events, facets, snapshots
 from openlineage_bridge_prefect.identity import RunReference
 from openlineage_bridge_prefect.own_facets import FlowRunFacet, TaskRunFacet
+from openlineage_bridge_prefect.runs import Run
 from openlineage_bridge_prefect.unchecked import unchecked
 
 ID = str(UUID(int=7))
@@ -20,7 +22,7 @@ ID = str(UUID(int=7))
 @pytest.mark.parametrize(
     ("kind", "fields"),
     [
-        (Run, {"runId": ID, "facets": {"tags": tags_run.TagsRunFacet(producer="ours")}}),
+        (OpenLineageRun, {"runId": ID, "facets": {"tags": tags_run.TagsRunFacet(producer="ours")}}),
         (TaskRunFacet, {"taskRunId": ID, "taskName": "load", "retries": 3, "_producer": "ours"}),
         (FlowRunFacet, {"flowRunId": ID, "_producer": "ours"}),
         (
@@ -28,7 +30,7 @@ ID = str(UUID(int=7))
             {
                 "eventType": RunState.START,
                 "eventTime": "2024-01-01T00:00:00+00:00",
-                "run": Run(ID),
+                "run": OpenLineageRun(ID),
                 "job": Job("prefect", "load"),
                 "inputs": [],
                 "outputs": [],
@@ -52,12 +54,30 @@ def test_tasks_of_a_flow_share_the_facet_that_names_it() -> None:
     assert (ID, "two") == (facets.parent(one, two).run.runId, facets.parent(one, two).root.job.name)
 
 
+def test_tasks_of_a_run_share_what_they_say_of_it() -> None:
+    """The same flow run anew, as another attempt, is another parent; so is the task that calls a task."""
+    first, again = (Run(id=UUID(ID), kind="FLOW", job_name="nightly", attempt=number) for number in (0, 1))
+    task, other, later = (
+        Run(id=uuid4(), kind="TASK", job_name="nightly.load", parent=parent)
+        for parent in (first, first, again)
+    )
+    nested = Run(id=uuid4(), kind="TASK", job_name="nightly.load", parent=task)
+    told = {run: events.parent(run) for run in (task, later, nested)}
+
+    assert events.parent(other) is told[task]
+    assert events.parent(first) is None
+    assert {run.parent.run_id: "nightly" for run in told} == {
+        facet.run.runId: facet.root.job.name for facet in told.values()
+    }
+    assert 3 == len({facet.run.runId for facet in told.values()})
+
+
 def test_the_page_of_a_run_follows_the_settings() -> None:
     """Prefect's own function is asked once for each kind and settings."""
     from prefect.settings import PREFECT_UI_URL, temporary_settings
     from prefect.utilities import urls
 
-    run_id = UUID(int=9)
+    run_id = str(UUID(int=9))
     pages = []
     for base in ("http://one:4200", "http://two:4200/prefect", "http://one:4200"):
         with temporary_settings({PREFECT_UI_URL: base}):
@@ -82,6 +102,16 @@ def test_details_are_read_from_models_that_lack_some_of_them() -> None:
         "createdBy": None,
         "flowId": None,
     }
-    plain = {"flowRunName": "name", "flowId": "flow_id"}
-    assert snapshots.details(SimpleNamespace(name="x", flow_id=1), plain) == {"flowRunName": "x", "flowId": 1}
-    assert snapshots.details(SimpleNamespace(name="x"), plain) == {"flowRunName": "x", "flowId": None}
+
+
+def test_details_of_a_task_run_are_the_same_read_at_once_or_one_by_one() -> None:
+    """An older Prefect has fewer fields; then those that are there are read."""
+    whole = SimpleNamespace(**{name: f"its {name}" for name in snapshots.TASK_RUN_FIELDS.values()})
+    older = SimpleNamespace(name="x", task_key="load")
+    nothing = dict.fromkeys(snapshots.TASK_RUN_FIELDS)
+
+    for task_run in (whole, older):
+        expected = snapshots.details(task_run, snapshots.TASK_RUN_FIELDS)
+
+        assert expected == snapshots._task_run_details(task_run)
+    assert {**nothing, "taskRunName": "x", "taskKey": "load"} == snapshots._task_run_details(older)

@@ -16,6 +16,7 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 import attrs
+from openlineage.client.event_v2 import RunState
 
 T = TypeVar("T")
 
@@ -74,11 +75,15 @@ def _mapping(value: dict[Any, Any]) -> str:
 def _members(names: Iterable[str], values: Iterable[Any]) -> str:
     members = []
     for name, value in zip(names, values, strict=True):
+        kind = type(value)
         # Nearly all that there is, so without a call of ours.
-        if type(value) is str:
+        if kind is str:
             members.append(name + quoted(value))
-        elif value is not None and (text := _text(value)) is not None:
-            members.append(name + text)
+        elif value is not None:
+            # As in _text, which it would take as long to call.
+            writer = _WRITERS.get(kind) or _writer_of(kind)
+            if (text := writer(value)) is not None:
+                members.append(name + text)
     return f"{{{','.join(members)}}}"
 
 
@@ -88,14 +93,14 @@ def _key(key: Any) -> str:
 
 
 def _sequence(value: list[Any]) -> str:
+    if not value:
+        return "[]"
     elements = [text for each in value if (text := _text(each)) is not None and text != "{}"]
     return f"[{','.join(elements)}]"
 
 
 def _other(value: Any) -> str | None:
     """What occurs seldom enough that a chain of checks is cheap."""
-    if isinstance(value, Enum):
-        return _text(value.value)
     if isinstance(value, date):  # and datetime, its subclass
         return quoted(value.isoformat())
     if isinstance(value, uuid.UUID):
@@ -106,6 +111,10 @@ def _other(value: Any) -> str | None:
         return _sequence(list(value))
     # numpy's, which pandas hands over
     return _ENCODER.encode(int(value) if type(value).__name__ == "int64" else value)
+
+
+def _member(value: Enum) -> str | None:
+    return _text(value.value)
 
 
 def _object_writer(kind: type) -> Callable[[Any], str]:
@@ -135,7 +144,9 @@ def _getter(fields: list[str]) -> Callable[[Any], tuple[Any, ...]]:
 
 def _writer_of(kind: type) -> Callable[[Any], str | None]:
     """Look up, and remember for attrs classes: others are made at will, and would stay alive with it."""
-    return _WRITERS.setdefault(kind, _object_writer(kind)) if attrs.has(kind) else _other
+    if attrs.has(kind):
+        return _WRITERS.setdefault(kind, _object_writer(kind))
+    return _member if issubclass(kind, Enum) else _other
 
 
 def _placeholder(value: Any) -> str:
@@ -152,5 +163,6 @@ _WRITERS: dict[type, Callable[[Any], str | None]] = {
     type(None): _nothing,
     dict: _mapping,
     list: _sequence,
+    RunState: _member,
 }
 """How to write each class met so far."""

@@ -29,7 +29,6 @@ class Gathering(Transport):
     def __init__(self, spool: SpoolTransport | SpooledHttpTransport) -> None:
         self.spool = spool
         self._events: list[Any] = []
-        self._lines: list[bytes] = []
         self._writing = 0
 
     @property
@@ -38,13 +37,7 @@ class Gathering(Transport):
         return len(self._events) + self._writing
 
     def emit(self, event: Any) -> None:
-        """Keep an event until ``write``, as it is now.
-
-        Raises:
-            TypeError: It cannot be said in JSON.
-            ValueError: It refers to itself.
-        """
-        self._lines.append(to_line(event))
+        """Keep an event, which nobody changes any more, until ``write``."""
         self._events.append(event)
 
     def write(self) -> tuple[int, list[Exception]]:
@@ -53,14 +46,13 @@ class Gathering(Transport):
         Returns:
             How many events are kept or sent, and for each of the others why it is lost.
         """
-        events, lines = self._events, self._lines
-        self._events, self._lines = [], []
+        events, self._events = self._events, []
         self._writing = len(events)
         try:
             if events:
-                self.spool.append(b"".join(lines))
+                self.spool.append(b"".join(map(to_line, events)))
         except Exception:
-            # Full, or not to be written at all: singly, each says for itself what became of it.
+            # Full, or not to be written at all, or one of them cannot be said in JSON: singly, each says for itself.
             return self._write_singly(events)
         self._writing = 0
         return len(events), []

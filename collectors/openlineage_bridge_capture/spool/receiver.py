@@ -17,8 +17,10 @@ from urllib.parse import urljoin
 import attrs
 from openlineage.client.transport.http import HttpConfig, HttpTransport
 
-BATCH_EVENTS = 200
+BATCH_EVENTS = 500
 BATCH_BYTES = 1 << 20
+"""What one request holds at most, about. A request takes some milliseconds of the user's process beside its events."""
+
 BATCHES_AGAIN = 600.0
 """Seconds after which a receiver that did not know batches is asked again: it may have been replaced."""
 

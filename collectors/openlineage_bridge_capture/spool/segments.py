@@ -21,6 +21,9 @@ from openlineage_bridge_capture import log
 SEGMENT_BYTES = 16 << 20
 """A segment that has grown past this is followed by the next, so that what was sent can be deleted."""
 
+READ_BYTES = 1 << 17
+"""How much is read from a segment at a time: Python's own few kilobytes hold an event or two."""
+
 LOCK, OFFSET, SUFFIX = "lock", "offset", ".jsonl"
 
 Position = tuple[int, int]
@@ -242,7 +245,7 @@ class Backlog:
         lines: list[bytes] = []
         ends: list[Position] = []
         try:
-            with _segment(self.claim.folder, number).open("rb") as file:
+            with _segment(self.claim.folder, number).open("rb", buffering=READ_BYTES) as file:
                 file.seek(offset)
                 while len(lines) < events and offset - self.position[1] < size:
                     line = file.readline()

@@ -222,7 +222,7 @@ class Sender:
         lines, ends = backlog.peek(room, BATCH_BYTES)
         if not lines:
             return False
-        self._full = len(lines) == room or sum(map(len, lines)) >= BATCH_BYTES
+        self._full = len(lines) == room or ends[-1][1] - backlog.position[1] >= BATCH_BYTES
         answer = self._receiver.send(lines)
         for index, reason in answer.refused:
             self._set_aside(lines[index], reason)

@@ -54,7 +54,7 @@ def event(run: Run, page: str | None, records: list[Record]) -> RunEvent:
     return RunEvent(
         eventType=RunState.OTHER,
         eventTime=_moment(records[-1])[0].isoformat(),
-        run=OpenLineageRun(runId=str(run.run_id), facets={**told, **named.run_facets}),
+        run=OpenLineageRun(runId=run.run_id, facets={**told, **named.run_facets}),
         job=Job(namespace=namespace(), name=run.job_name, facets=named.job_facets),
         inputs=named.inputs,
         outputs=named.outputs,
