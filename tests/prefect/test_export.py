@@ -158,7 +158,9 @@ def _answers(url: str) -> bool:
 @pytest.fixture(scope="module")
 def place(prefect_server, environment_of, process, wait_until, tmp_path_factory) -> Place:
     folder = tmp_path_factory.mktemp("exports")
-    began = datetime.now(UTC) - timedelta(seconds=1)
+    # The commands take whole seconds, and on the same server other tests' runs may have ended in this one.
+    began = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=1)
+    wait_until(lambda: datetime.now(UTC) > began, 10, "the next second")
     return Place(folder, prefect_server.api, began, environment_of, process, wait_until)
 
 
