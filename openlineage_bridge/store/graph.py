@@ -74,7 +74,8 @@ class Graph:
 
     def as_json(self) -> dict[str, Any]:
         """As plain JSON types, with the nodes as a list: what the command line prints and the API answers."""
-        return attrs.asdict(self) | {"nodes": [attrs.asdict(node) for node in self.nodes.values()]}
+        graph = attrs.asdict(self)
+        return graph | {"nodes": list(graph["nodes"].values())}
 
 
 _UNCONNECTED = """NOT EXISTS (

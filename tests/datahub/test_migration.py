@@ -5,21 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
+from bridge_tests.predecessors import DAGSTER, PREFECT, SHOP, flow, job
 from datahub.utilities.urns.urn import guess_entity_type
 
 from openlineage_bridge.translation import Proposal
 from openlineage_bridge_datahub.migration import Ours, candidates, theirs
-
-SHOP = "urn:li:dataFlow:(prefect,shop,PROD)"
-PREFECT, DAGSTER = "prefect-datahub", "acryl-datahub-dagster-plugin"
-
-
-def job(flow: str, job_id: str) -> str:
-    return f"urn:li:dataJob:({flow},{job_id})"
-
-
-def flow(flow_id: str, orchestrator: str = "dagster", env: str = "PROD") -> str:
-    return f"urn:li:dataFlow:({orchestrator},{flow_id},{env})"
 
 
 def holding(*urns: str, runs: dict[str, dict[str, str]] | None = None) -> Ours:

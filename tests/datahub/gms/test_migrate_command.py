@@ -9,22 +9,11 @@ import subprocess
 import sys
 
 import pytest
+from bridge_tests.predecessors import SHOP, flow, job
 from datahub.ingestion.graph.client import DataHubGraph
 from datahub.ingestion.graph.config import DatahubClientConfig
 from datahub.ingestion.graph.filters import RemovedStatusFilter
 from datahub.utilities.graphql_query_adapter import minify_graphql_query
-
-SHOP = "urn:li:dataFlow:(prefect,shop,PROD)"
-PREFECT, DAGSTER = "prefect-datahub", "acryl-datahub-dagster-plugin"
-
-
-def job(flow: str, job_id: str) -> str:
-    return f"urn:li:dataJob:({flow},{job_id})"
-
-
-def flow(flow_id: str, orchestrator: str = "dagster", env: str = "PROD") -> str:
-    return f"urn:li:dataFlow:({orchestrator},{flow_id},{env})"
-
 
 # --- the command ----------------------------------------------------------------------------------------------------
 
