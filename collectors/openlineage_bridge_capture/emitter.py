@@ -91,6 +91,7 @@ class Emitter:
         self._hurry: SimpleQueue[None] = SimpleQueue()
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._at_work = False
         self._unfinished = 0
         self._markers = 0
         self._client: OpenLineageClient | None = None
@@ -187,14 +188,15 @@ class Emitter:
         )
 
     def _ensure_thread(self) -> None:
-        if self._running():
+        # Asked for each event, and faster than the thread itself can say it.
+        if self._at_work:
             return
         # Whoever holds the lock is starting the thread right now; waiting for it could deadlock in a signal handler.
         if not self._starting.acquire(blocking=False):
             return
         try:
             if not self._running():
-                self._thread = threading.Thread(target=self._work, name=THREAD_NAME, daemon=True)
+                self._thread = threading.Thread(target=self._run, name=THREAD_NAME, daemon=True)
                 self._thread.start()
                 self._flush_when_worker_process_ends()
         finally:
@@ -204,6 +206,13 @@ class Emitter:
         # multiprocessing's children leave through os._exit, which skips atexit but runs these finalisers.
         if multiprocessing.parent_process() is not None:
             multiprocessing.util.Finalize(None, self.close, exitpriority=10)
+
+    def _run(self) -> None:
+        self._at_work = True
+        try:
+            self._work()
+        finally:
+            self._at_work = False
 
     def _work(self) -> None:
         while True:

@@ -22,7 +22,7 @@ import attrs
 
 from openlineage_bridge_capture import log
 from openlineage_bridge_capture.datasets import Dataset
-from openlineage_bridge_capture.recording import Columns, Recording, Statement
+from openlineage_bridge_capture.recording import NOTHING, Columns, Recording, Statement
 
 RunKey = str
 """The host's own id of the run whose code is executing."""
@@ -249,15 +249,17 @@ def peek(run: RunKey) -> Recording:
     """What the run has done so far; the recording goes on."""
     with _lock:
         tape = _tapes.get(run)
-        return tape.recording() if tape else Recording()
+        return tape.recording() if tape else NOTHING
 
 
 def take(run: RunKey) -> Recording:
     """What the run did, and forget it: called once, when the run ends. A local file that it wrote and removed is no output."""
+    if run not in _tapes:
+        return NOTHING
     with _lock:
         tape = _tapes.pop(run, None)
     if tape is None:
-        return Recording()
+        return NOTHING
     recording = tape.recording()
     return attrs.evolve(recording, writes=tuple(filter(_still_there, recording.writes)))
 

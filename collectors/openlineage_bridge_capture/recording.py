@@ -159,3 +159,7 @@ class Recording:
             catalog=tuple(Columns.from_json(table) for table in data.get("catalog", ())),
             left_out=data.get("left_out", 0),
         )
+
+
+NOTHING = Recording()
+"""What most runs read and write, as far as anybody sees; and those that go on."""

@@ -43,6 +43,8 @@ def use_of(task_run_id: UUID, state: Any) -> AssetUse | None:
     context = _context(task_run_id)
     if context is None or state.name == "Cached":
         return None
+    if not context.direct_asset_dependencies and not context.downstream_assets:
+        return None
     inputs, outputs = set(context.direct_asset_dependencies), set(context.downstream_assets)
     if outputs:
         inputs |= context.upstream_assets

@@ -82,7 +82,8 @@ def _outside(context: Any, attribute: str, own: UUID | None) -> Any:
     """
     while context is not None:
         run = getattr(context, attribute, None)
-        if run is not None and run.id != own:
+        # Comparing ids takes a call of Python code, and mostly it is the same object.
+        if run is not None and run.id is not own and run.id != own:
             return context
         before = getattr(getattr(context, "_token", None), "old_value", None)
         context = None if before is Token.MISSING else before

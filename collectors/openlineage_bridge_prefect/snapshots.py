@@ -16,7 +16,7 @@ from uuid import UUID
 import attrs
 
 from openlineage_bridge_capture import recorder
-from openlineage_bridge_capture.recording import Recording
+from openlineage_bridge_capture.recording import NOTHING, Recording
 from openlineage_bridge_prefect import artifacts, assets, parameters
 from openlineage_bridge_prefect.artifacts import Artifact
 from openlineage_bridge_prefect.assets import AssetUse
@@ -58,8 +58,9 @@ TASK_RUN_FIELDS = {
 }
 """Field of the ``prefect_taskRun`` facet → attribute of Prefect's ``TaskRun``."""
 
-NOTHING = Recording()
-"""What a run has read and written that goes on."""
+
+FAILING = frozenset(state_type for state_type, event_type in TERMINAL.items() if event_type == "FAIL")
+"""State types of runs that failed."""
 
 
 @attrs.frozen
@@ -75,7 +76,8 @@ class Failure:
     stack_trace: str | None = None
 
 
-@attrs.frozen
+# Nobody changes one. Frozen, it would take three times as long to make, and it is made on the user's thread.
+@attrs.define
 class Snapshot:
     """A transition of a run, with all that its events may say.
 
@@ -141,16 +143,17 @@ def of_flow_engine(engine: Any, run: Run, state: Any, types: tuple[EventType, ..
 
 def of_flow_run(flow_run: Any, run: Run, state: Any, types: tuple[EventType, ...], **more: Any) -> Snapshot:
     """What Prefect's ``FlowRun`` says; ``more`` are further fields of the snapshot."""
+    told = _state(state)
     return Snapshot(
         run=run,
         types=types,
         time=state.timestamp,
-        state=_state(state),
+        state=told,
         run_count=run.run_count,
         details=details(flow_run, FLOW_RUN_FIELDS),
         tags=tuple(flow_run.tags or ()),
         scheduled_for=flow_run.expected_start_time if getattr(flow_run, "auto_scheduled", False) else None,
-        failure=_failure(state),
+        failure=_failure(state) if told[0] in FAILING else None,
         labels=_labels(flow_run, types),
         **more,
     )
@@ -158,12 +161,12 @@ def of_flow_run(flow_run: Any, run: Run, state: Any, types: tuple[EventType, ...
 
 def of_task_engine(engine: Any, run: Run, state: Any, types: tuple[EventType, ...]) -> Snapshot:
     """What a task engine knows now."""
-    task_run, starts = engine.task_run, "START" in types
+    task_run, starts, told = engine.task_run, "START" in types, _state(state)
     return Snapshot(
         run=run,
         types=types,
         time=state.timestamp,
-        state=_state(state),
+        state=told,
         run_count=task_run.run_count,
         details={
             "taskName": engine.task.name,
@@ -174,7 +177,7 @@ def of_task_engine(engine: Any, run: Run, state: Any, types: tuple[EventType, ..
         description=engine.task.description,
         parameters=parameters.copies(engine.parameters) if starts else (),
         upstream=_upstream(task_run) if starts else (),
-        failure=_failure(state),
+        failure=_failure(state) if told[0] in FAILING else None,
         recording=recorder.take(run.key) if run.finished else NOTHING,
         asset_use=assets.use_of(task_run.id, state) if run.finished else None,
         artifacts=artifacts.take(task_run.id) if run.finished else (),
@@ -241,9 +244,7 @@ def _upstream(task_run: Any) -> tuple[UUID, ...]:
     return tuple(found)
 
 
-def _failure(state: Any) -> Failure | None:
-    if TERMINAL.get(state.type.value) != "FAIL":
-        return None
+def _failure(state: Any) -> Failure:
     exception = exception_in(state.data)
     if exception is None:
         return Failure(message=(state.message or state.name or "failed")[:MAX_MESSAGE])

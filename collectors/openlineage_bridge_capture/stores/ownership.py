@@ -1,8 +1,8 @@
 """Whose traffic with an object store it is: the user's, the orchestrator's own, or recorded by a layer above.
 
 The orchestrators keep results, pickles and logs in the same stores as the user's data, with the same clients, and on threads
-that hide who asked. A collector says so around the calls (``hosts_own``), which reaches such threads with the context; beside
-that the stack tells, which holds for libraries that call on the same thread.
+that hide who asked. A collector says so of the orchestrator's functions (``give_to_host``), which reaches such threads with the
+context; beside that the stack tells, which holds for libraries that call on the same thread.
 """
 
 from __future__ import annotations
@@ -10,8 +10,7 @@ from __future__ import annotations
 import functools
 import inspect
 import sys
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from types import FrameType
 from typing import Any
@@ -50,18 +49,11 @@ _MARK = "__openlineage_bridge__"
 _hosts_own: ContextVar[bool] = ContextVar("openlineage_bridge_hosts_own_store", default=False)
 
 
-@contextmanager
-def hosts_own() -> Iterator[None]:
-    """Whatever is read and written in this block, and on threads that it hands its context to, is the orchestrator's."""
-    token = _hosts_own.set(True)
-    try:
-        yield
-    finally:
-        _hosts_own.reset(token)
-
-
 def give_to_host(owner: Any, name: str) -> None:
-    """Let everything that ``owner.name`` reads and writes be the orchestrator's own; a missing function is left missing."""
+    """Let everything that ``owner.name`` reads and writes be the orchestrator's own, on threads that it hands its context to too.
+
+    A missing function is left missing. Called for every task, so without a context manager, which costs more than it does.
+    """
     original = vars(owner).get(name)
     if not inspect.isfunction(original) or hasattr(original, _MARK):
         return
@@ -86,8 +78,11 @@ def users_own() -> bool:
 def _own_coroutine(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
     @functools.wraps(original)
     async def own(*args: Any, **kwargs: Any) -> Any:
-        with hosts_own():
+        token = _hosts_own.set(True)
+        try:
             return await original(*args, **kwargs)
+        finally:
+            _hosts_own.reset(token)
 
     return own
 
@@ -95,7 +90,10 @@ def _own_coroutine(original: Callable[..., Awaitable[Any]]) -> Callable[..., Awa
 def _own_function(original: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(original)
     def own(*args: Any, **kwargs: Any) -> Any:
-        with hosts_own():
+        token = _hosts_own.set(True)
+        try:
             return original(*args, **kwargs)
+        finally:
+            _hosts_own.reset(token)
 
     return own
