@@ -16,6 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +197,32 @@ def run_script(prefect_server: Server, tmp_path_factory: pytest.TempPathFactory)
         )
 
     return run
+
+
+@attrs.frozen
+class Scenario:
+    """What everything that a Prefect run can do left behind.
+
+    Args:
+        began: A moment before the first run.
+        returncodes: How each of its scripts ended.
+        flow_runs: Case of the deployments → Prefect's id of the flow run.
+        events: The events of all processes, in the order of emission.
+    """
+
+    began: datetime
+    returncodes: dict[str, int]
+    flow_runs: dict[str, str]
+    events: list[dict[str, Any]]
+
+
+@pytest.fixture(scope="session")
+def scenario(run_script: RunScript) -> Scenario:
+    """``scenario.py``, run once for all tests that look at it."""
+    began = datetime.now(UTC) - timedelta(seconds=1)
+    outcome = run_script("scenario.py")
+    assert outcome.returncode == 0, outcome.stderr
+    return Scenario(began, **json.loads(outcome.stdout), events=outcome.events)
 
 
 def observed(*command: str) -> tuple[str, ...]:

@@ -2,73 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import pytest
+from bridge_tests.prefect_golden import COMPLETE, FAIL, LIFECYCLE, START, by_run, family, told
 
 # Seconds: on a busy machine the server alone takes a minute to start.
 pytestmark = pytest.mark.timeout(600)
-
-START, RUNNING, COMPLETE, FAIL, ABORT, OTHER = "START", "RUNNING", "COMPLETE", "FAIL", "ABORT", "OTHER"
-
-FINE = (START, COMPLETE)
-BROKEN = (START, FAIL)
-
-# (job, parent's job, root's job) → the event types of each run of it, in order. Written by hand.
-GOLDEN: dict[tuple[str, str | None, str | None], list[tuple[str, ...]]] = {
-    ("one", None, None): [FINE, FINE],
-    ("sync flow", None, None): [FINE],
-    ("sync flow.one", "sync flow", "sync flow"): [FINE, FINE],
-    ("sync flow.plus", "sync flow", "sync flow"): [FINE, FINE, FINE, FINE],
-    ("sync flow.calls_another", "sync flow", "sync flow"): [FINE],
-    ("sync flow.one", "sync flow.calls_another", "sync flow"): [FINE],
-    ("sync flow.calls_a_flow", "sync flow", "sync flow"): [FINE],
-    ("child-flow", "sync flow.calls_a_flow", "sync flow"): [FINE],
-    ("child-flow", "sync flow", "sync flow"): [FINE],
-    ("child-flow.one", "child-flow", "sync flow"): [FINE, FINE],
-    ("sync flow.generates", "sync flow", "sync flow"): [FINE],
-    # The loop body is the flow's own, though Prefect's contexts are the generating task's there.
-    ("sync flow.takes", "sync flow", "sync flow"): [FINE, FINE],
-    ("sync flow.fails_once", "sync flow", "sync flow"): [(START, RUNNING, COMPLETE)],
-    ("sync flow.fails_once_and_waits", "sync flow", "sync flow"): [(START, OTHER, RUNNING, COMPLETE)],
-    ("flow in a task", None, None): [FINE],
-    ("child-flow", "flow in a task", "flow in a task"): [FINE],
-    ("child-flow.one", "child-flow", "flow in a task"): [FINE],
-    ("generating", None, None): [FINE],
-    ("generating.generates", "generating", "generating"): [FINE],
-    ("generating.takes", "generating", "generating"): [FINE, FINE],
-    ("async flow", None, None): [FINE],
-    ("async flow.async_one", "async flow", "async flow"): [FINE, FINE],
-    ("async flow.async_generates", "async flow", "async flow"): [FINE],
-    ("async flow.async_takes", "async flow", "async flow"): [FINE, FINE, FINE],
-    ("async flow.async_calls_another", "async flow", "async flow"): [FINE],
-    ("async flow.async_one", "async flow.async_calls_another", "async flow"): [FINE],
-    ("async generating", "async flow", "async flow"): [FINE],
-    ("async generating.async_generates", "async generating", "async flow"): [FINE],
-    ("async generating.async_takes", "async generating", "async flow"): [FINE],
-    ("async child", "async flow", "async flow"): [FINE],
-    ("async child.async_one", "async child", "async flow"): [FINE],
-    ("failing flow", None, None): [BROKEN],
-    ("failing flow.times_out", "failing flow", "failing flow"): [BROKEN],
-    ("failing flow.returns_failed", "failing flow", "failing flow"): [BROKEN],
-    ("failing flow.fails", "failing flow", "failing flow"): [BROKEN],
-    ("retried flow", None, None): [(START, OTHER, RUNNING, COMPLETE)],
-    ("retried flow.one", "retried flow", "retried flow"): [FINE, FINE],
-    ("retried flow that waits", None, None): [(START, OTHER, RUNNING, COMPLETE)],
-    ("cancelled flow", None, None): [(START, ABORT)],
-    ("strict flow", None, None): [BROKEN],
-    ("cached flow", None, None): [FINE],
-    ("cached flow.cached", "cached flow", "cached flow"): [FINE, FINE],
-    ("abandons", None, None): [FINE],
-    # No engine ever ran these: somebody set their state through a client.
-    ("abandoned", "abandons", "abandons"): [(START, ABORT)],
-    ("abandoned", None, None): [BROKEN],
-    ("crashing flow", None, None): [BROKEN],
-    ("crashing flow.exits", "crashing flow", "crashing flow"): [BROKEN],
-}
 
 SECRETS = ("t0p", "hunter2")
 
@@ -82,17 +25,7 @@ def outcome(run_script):
 @pytest.fixture(scope="module")
 def runs(outcome) -> dict[str, list[dict[str, Any]]]:
     """The events of each run, in the order of emission."""
-    found = defaultdict(list)
-    for event in outcome.events:
-        found[event["run"]["runId"]].append(event)
-    return found
-
-
-def _family(event: dict[str, Any]) -> tuple[str, str | None, str | None]:
-    parent = event["run"]["facets"].get("parent")
-    if parent is None:
-        return event["job"]["name"], None, None
-    return event["job"]["name"], parent["job"]["name"], parent["root"]["job"]["name"]
+    return by_run(outcome.events)
 
 
 def _first(runs: dict[str, list[dict[str, Any]]], job: str, event_type: str) -> dict[str, Any]:
@@ -105,13 +38,9 @@ def _first(runs: dict[str, list[dict[str, Any]]], job: str, event_type: str) -> 
     return next(matching)
 
 
-def test_every_run_has_the_events_of_the_golden_list(runs) -> None:
+def test_every_run_has_the_events_of_the_golden(outcome) -> None:
     """Each run has one START, one end, what happened between them, and the parent and root it really has."""
-    actual = defaultdict(list)
-    for events in runs.values():
-        actual[_family(events[0])].append(tuple(event["eventType"] for event in events))
-
-    assert {family: sorted(sequences) for family, sequences in actual.items()} == GOLDEN
+    assert LIFECYCLE == told(outcome.events)
 
 
 def test_the_outcome_of_the_process_is_the_users(outcome) -> None:
@@ -124,7 +53,7 @@ def test_the_outcome_of_the_process_is_the_users(outcome) -> None:
 def test_all_events_of_a_run_name_the_same_job_parent_and_root(runs) -> None:
     """A later event never contradicts where an earlier one put the run."""
     for events in runs.values():
-        assert len({_family(event) for event in events}) == 1
+        assert len({family(event) for event in events}) == 1
 
 
 def test_parents_and_roots_are_runs_that_were_reported(runs) -> None:

@@ -14,11 +14,21 @@ from prefect.flow_runs import suspend_flow_run
 WORK_POOL = "processes"
 
 
-@task
-def hangs(pid_file: str) -> None:
+def work(pid_file: str) -> None:
+    """Write the id of this process, and take the time that flows take.
+
+    The first event of a deployment's run needs answers of Prefect's server. When it is busy, they come later than a flow ends
+    that does nothing, and its process is not held back for them.
+    """
     # A rename, so that whoever waits for the file finds the whole number in it.
     Path(f"{pid_file}.new").write_text(str(os.getpid()))
     Path(f"{pid_file}.new").rename(pid_file)
+    threading.Event().wait(3)
+
+
+@task
+def hangs(pid_file: str) -> None:
+    work(pid_file)
     threading.Event().wait(120)
 
 
@@ -28,13 +38,17 @@ def hanging(pid_file: str) -> None:
 
 
 @flow(name="deployed child")
-def child() -> None:
-    pass
+def child(pid_file: str) -> None:
+    work(pid_file)
 
 
 @flow(name="deployed parent")
-def parent() -> None:
-    run_deployment("deployed child/test", timeout=60, poll_interval=1)
+def parent(pid_file: str, child_pid_file: str) -> None:
+    work(pid_file)
+    # Awaited for longer than a busy machine needs for it.
+    run_deployment(
+        "deployed child/test", parameters={"pid_file": child_pid_file}, timeout=300, poll_interval=1
+    )
 
 
 @task
@@ -49,7 +63,7 @@ def below(file: str) -> None:
 
 @flow(name="needing")
 def needing(file: str) -> None:
-    Path(f"{file}.pid").write_text(str(os.getpid()))
+    work(f"{file}.pid")
     below(file)
 
 
@@ -60,7 +74,7 @@ def one() -> int:
 
 @flow(name="suspending", persist_result=True)
 def suspending(pid_file: str) -> int:
-    Path(pid_file).write_text(str(os.getpid()))
+    work(pid_file)
     suspend_flow_run(key="once")
     return one()
 

@@ -243,6 +243,8 @@ async def async_ended() -> None:
 
 
 def send(number: signal.Signals) -> None:
+    # What was said of the runs until now is out: a log file has no spool, and after SIGKILL nobody writes it any more.
+    threading.Event().wait(2)
     os.kill(os.getpid(), number)
     threading.Event().wait(30)
 
