@@ -29,12 +29,12 @@ TOOLS = ("pytest", "pytest-timeout", "pytest-randomly", "hypothesis")
 PREFECT_TESTS = (
     "test_contract.py",
     "test_lifecycle.py",
+    "test_scenario.py",
     "test_endings.py",
-    "test_background.py",
     "test_worker.py",
     "test_datasets.py",
 )
-"""Every way that a run can go, in one process, in a task worker, under a process worker and under ``serve()``."""
+"""``test_scenario.py`` has every way that a run can go: in one process, in a task worker, under a process worker and ``serve()``."""
 
 DAGSTER_TESTS = (
     "test_fold.py",

@@ -1,4 +1,4 @@
-"""Flows and tasks that end otherwise than by returning, and those around them; the golden list is in the test.
+"""Flows and tasks that end otherwise than by returning, and those around them.
 
 With an argument, a flow that ends in the way that it names, as the last thing that the process does.
 """

@@ -1,4 +1,4 @@
-"""Flows and tasks of every kind that Prefect knows, in one process; the golden list of their events is in the test."""
+"""Flows and tasks of every kind that Prefect knows, in one process."""
 
 from __future__ import annotations
 
