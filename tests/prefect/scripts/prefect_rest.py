@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import threading
 import urllib.error
 import urllib.parse
 import urllib.request
 from typing import Any
+from uuid import uuid4
 
-BUSY_ATTEMPTS = 5
+BUSY_ATTEMPTS = 30
+PAUSE = 1.0
+"""Seconds."""
 TERMINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
 
@@ -25,7 +29,9 @@ def get(path: str) -> Any:
 def run_deployment(name: str, **parameters: str) -> str:
     """Have a deployment run; the id of its flow run."""
     deployment = get(f"/deployments/name/{urllib.parse.quote(name)}")
-    flow_run = post(f"/deployments/{deployment['id']}/create_flow_run", {"parameters": parameters})
+    # Asked twice because the first answer is late, it is one run all the same.
+    body = {"parameters": parameters, "idempotency_key": str(uuid4())}
+    flow_run = post(f"/deployments/{deployment['id']}/create_flow_run", body)
     return str(flow_run["id"])
 
 
@@ -54,5 +60,6 @@ def _call(path: str, body: bytes | None = None) -> Any:
             urllib.request.urlopen(request, timeout=10) as response,
         ):
             return json.load(response)
+        threading.Event().wait(PAUSE)
     with urllib.request.urlopen(request, timeout=10) as response:
         return json.load(response)

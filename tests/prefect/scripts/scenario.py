@@ -12,7 +12,7 @@ import shutil
 import signal
 import sys
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -140,17 +140,21 @@ def await_end(flow_run: str, pid_file: Path) -> None:
 
 def conduct() -> dict[str, dict[str, Any]]:
     """Everything; how each script ended, and case → flow run."""
-    # More side by side would have two processors do nothing but start Prefect.
-    with ThreadPoolExecutor(3) as pool:
+    # The deployments beside the rest: more would have two processors do nothing but start Prefect.
+    with ThreadPoolExecutor(2) as pool:
+        deployed, asked = pool.submit(deployments), pool.submit(background)
+        parts = {"background": asked} | {
+            part: pool.submit(script, part, *line) for part, line in ALONE.items()
+        }
         try:
-            deployed, asked = pool.submit(deployments), pool.submit(background)
-            alone = {part: pool.submit(script, part, *line) for part, line in ALONE.items()}
-            codes = {part: code.result() for part, code in {**alone, "background": asked}.items()}
-            return {"returncodes": codes, "flow_runs": deployed.result()}
+            for each in as_completed([deployed, *parts.values()]):
+                each.result()
         except BaseException:
             GIVEN_UP.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+        codes = {part: code.result() for part, code in parts.items()}
+        return {"returncodes": codes, "flow_runs": deployed.result()}
 
 
 def main() -> None:
