@@ -15,15 +15,15 @@ WORK_POOL = "processes"
 
 
 def work(pid_file: str) -> None:
-    """Write the id of this process, and take the time that flows take.
+    """Take the time that flows take, and write the id of this process.
 
     The first event of a deployment's run needs answers of Prefect's server. When it is busy, they come later than a flow ends
-    that does nothing, and its process is not held back for them.
+    that does nothing, and its process is not held back for them; nor does somebody wait who kills it.
     """
+    threading.Event().wait(6)
     # A rename, so that whoever waits for the file finds the whole number in it.
     Path(f"{pid_file}.new").write_text(str(os.getpid()))
     Path(f"{pid_file}.new").rename(pid_file)
-    threading.Event().wait(3)
 
 
 @task

@@ -247,8 +247,6 @@ async def async_ended() -> None:
 
 
 def send(number: signal.Signals) -> None:
-    # What was said of the runs until now is out: a log file has no spool, and after SIGKILL nobody writes it any more.
-    threading.Event().wait(2)
     os.kill(os.getpid(), number)
     threading.Event().wait(30)
 
@@ -256,7 +254,8 @@ def send(number: signal.Signals) -> None:
 ENDS: dict[str, Callable[[], None]] = {
     "sigint": lambda: send(signal.SIGINT),
     "sigterm": lambda: send(signal.SIGTERM),
-    "sigkill": lambda: send(signal.SIGKILL),
+    # Later: nobody writes then any more what was said of the runs before, and a busy machine takes its time.
+    "sigkill": lambda: threading.Event().wait(5) or send(signal.SIGKILL),
 }
 
 
