@@ -85,6 +85,8 @@ def _outside(context: Any, attribute: str, own: UUID | None) -> Any:
         # Comparing ids takes a call of Python code, and mostly it is the same object.
         if run is not None and run.id is not own and run.id != own:
             return context
-        before = getattr(getattr(context, "_token", None), "old_value", None)
+        # Where pydantic keeps it; asked for as an attribute, it is looked for everywhere else before.
+        kept = getattr(context, "__pydantic_private__", None) or {}
+        before = getattr(kept.get("_token"), "old_value", None)
         context = None if before is Token.MISSING else before
     return None

@@ -61,20 +61,15 @@ def build(snapshot: Snapshot) -> list[RunEvent]:
 
 
 def _event(snapshot: Snapshot, event_type: EventType, io: Description) -> RunEvent:
+    run_facets, job_facets = _run_facets(snapshot, event_type), _job_facets(snapshot, event_type)
+    run_facets.update(io.run_facets)
+    job_facets.update(io.job_facets)
     return unchecked(
         RunEvent,
         eventType=RunState[event_type],
         eventTime=snapshot.time.isoformat(),
-        run=unchecked(
-            Run,
-            runId=snapshot.run.run_id,
-            facets={**_run_facets(snapshot, event_type), **io.run_facets},
-        ),
-        job=Job(
-            namespace=namespace(),
-            name=snapshot.run.job_name,
-            facets={**_job_facets(snapshot, event_type), **io.job_facets},
-        ),
+        run=unchecked(Run, runId=snapshot.run.run_id, facets=run_facets),
+        job=Job(namespace=namespace(), name=snapshot.run.job_name, facets=job_facets),
         inputs=io.inputs,
         outputs=io.outputs,
         producer=PRODUCER,

@@ -109,9 +109,11 @@ def test_details_of_a_task_run_are_the_same_read_at_once_or_one_by_one() -> None
     whole = SimpleNamespace(**{name: f"its {name}" for name in snapshots.TASK_RUN_FIELDS.values()})
     older = SimpleNamespace(name="x", task_key="load")
     nothing = dict.fromkeys(snapshots.TASK_RUN_FIELDS)
+    task, of_task = SimpleNamespace(name="load", retries=3), {"taskName": "load", "retries": 3}
 
     for task_run in (whole, older):
-        expected = snapshots.details(task_run, snapshots.TASK_RUN_FIELDS)
+        expected = snapshots.details(task_run, snapshots.TASK_RUN_FIELDS) | of_task
 
-        assert expected == snapshots._task_run_details(task_run)
-    assert {**nothing, "taskRunName": "x", "taskKey": "load"} == snapshots._task_run_details(older)
+        assert expected == snapshots._task_run_details(task, task_run)
+    expected = {**nothing, "taskRunName": "x", "taskKey": "load", **of_task}
+    assert expected == snapshots._task_run_details(task, older)
