@@ -12,6 +12,8 @@ from prefect.deployments import run_deployment
 from prefect.flow_runs import suspend_flow_run
 
 WORK_POOL = "processes"
+# Without one, Prefect's client writes "None" there as soon as it updates the deployment.
+DESCRIPTION = "What becomes of a run"
 
 
 def work(pid_file: str) -> None:
@@ -87,8 +89,10 @@ def main() -> None:
     here = Path(__file__)
     for name in ("hanging", "child", "parent", "needing", "suspending"):
         deployable = flow.from_source(source=str(here.parent), entrypoint=f"{here.name}:{name}")
-        deployable.deploy("test", work_pool_name=WORK_POOL, print_next_steps=False)
+        deployable.deploy("test", work_pool_name=WORK_POOL, description=DESCRIPTION, print_next_steps=False)
 
 
 if __name__ == "__main__":
-    serve(hanging.to_deployment("served"), limit=4) if "serve" in sys.argv else main()
+    serve(
+        hanging.to_deployment("served", description=DESCRIPTION), limit=4
+    ) if "serve" in sys.argv else main()
