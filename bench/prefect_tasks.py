@@ -348,12 +348,11 @@ def main() -> None:
                 )
             for tasks in chosen.tasks:
                 before = taken.value
-                rounds = chosen.rounds
-                found = compare(ways, tasks, rounds, home, running)
+                found = compare(ways, tasks, chosen.rounds, home, running)
                 if tasks <= 200 and chosen.peer_rounds:
                     found |= compare(peers, tasks, chosen.peer_rounds, home, running)
                 tell(tasks, found)
-                expected = rounds * (2 * (tasks + 5) + 4)
+                expected = chosen.rounds * (2 * (tasks + 5) + 4)
                 report.figure(
                     "events that the collector's receiver took, of those there are",
                     f"{taken.value - before:,} of {expected:,}",

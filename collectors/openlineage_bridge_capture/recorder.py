@@ -254,8 +254,6 @@ def peek(run: RunKey) -> Recording:
 
 def take(run: RunKey) -> Recording:
     """What the run did, and forget it: called once, when the run ends. A local file that it wrote and removed is no output."""
-    if run not in _tapes:
-        return NOTHING
     with _lock:
         tape = _tapes.pop(run, None)
     if tape is None:

@@ -59,10 +59,6 @@ TASK_RUN_FIELDS = {
 """Field of the ``prefect_taskRun`` facet → attribute of Prefect's ``TaskRun``."""
 
 
-FAILING = frozenset(state_type for state_type, event_type in TERMINAL.items() if event_type == "FAIL")
-"""State types of runs that failed."""
-
-
 @attrs.frozen
 class Failure:
     """Why a run failed.
@@ -153,7 +149,7 @@ def of_flow_run(flow_run: Any, run: Run, state: Any, types: tuple[EventType, ...
         details=details(flow_run, FLOW_RUN_FIELDS),
         tags=tuple(flow_run.tags or ()),
         scheduled_for=flow_run.expected_start_time if getattr(flow_run, "auto_scheduled", False) else None,
-        failure=_failure(state) if told[0] in FAILING else None,
+        failure=_failure(state, told[0]),
         labels=_labels(flow_run, types),
         **more,
     )
@@ -173,7 +169,7 @@ def of_task_engine(engine: Any, run: Run, state: Any, types: tuple[EventType, ..
         description=engine.task.description,
         parameters=parameters.copies(engine.parameters) if starts else (),
         upstream=_upstream(task_run) if starts else (),
-        failure=_failure(state) if told[0] in FAILING else None,
+        failure=_failure(state, told[0]),
         recording=recorder.take(run.key) if run.finished else NOTHING,
         asset_use=assets.use_of(task_run.id, state) if run.finished else None,
         artifacts=artifacts.take(task_run.id) if run.finished else (),
@@ -242,7 +238,9 @@ def _upstream(task_run: Any) -> tuple[UUID, ...]:
     return tuple(found)
 
 
-def _failure(state: Any) -> Failure:
+def _failure(state: Any, state_type: str) -> Failure | None:
+    if TERMINAL.get(state_type) != "FAIL":
+        return None
     exception = exception_in(state.data)
     if exception is None:
         return Failure(message=(state.message or state.name or "failed")[:MAX_MESSAGE])

@@ -23,6 +23,7 @@ from typing import Any
 import attrs
 import prefect
 import pytest
+from bridge_tests.event_files import read_events
 
 VERSION = tuple(int(part) for part in prefect.__version__.split(".")[:3])
 
@@ -92,11 +93,6 @@ def environment(home: Path, events: Path | None = None, **variables: str) -> dic
         "OPENLINEAGE_BRIDGE_SPOOL_FOLDER": str(home / "spool"),
     }
     return {**inherited, **QUIET, **own, **(transport if events else {}), **variables}
-
-
-def read_events(path: Path) -> list[dict[str, Any]]:
-    """The events in a file of the file transport; none when it was never written."""
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
 
 def wait_until(condition: Callable[[], bool], seconds: float, what: str) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 import attrs
 import pytest
+from bridge_tests.event_files import read_events
 
 pytestmark = pytest.mark.system
 
@@ -169,8 +170,7 @@ class Traveller:
 
     def events(self) -> list[dict[str, Any]]:
         """The events so far."""
-        path = self.folder / "events.jsonl"
-        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+        return read_events(self.folder / "events.jsonl")
 
     def ended(self, job: str) -> bool:
         """Whether a run of the job has come to an end."""

@@ -13,6 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from bridge_tests.event_files import read_events
 
 from openlineage_bridge.pipeline import Pipeline
 from openlineage_bridge.store import Store
@@ -110,8 +111,7 @@ def export(plain):
 
 
 def _events(home) -> list[dict[str, Any]]:
-    path = home / "events.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    return read_events(home / "events.jsonl")
 
 
 def _ended(events) -> set[str]:

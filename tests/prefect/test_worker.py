@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import sys
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+from bridge_tests.event_files import read_events
 from bridge_tests.prefect_golden import CASES, COMPLETE, DEPLOYED, FAIL, told
 
 from openlineage_bridge_prefect.attempts import run_id
@@ -44,7 +43,7 @@ def test_those_outside_tell_the_same(
     about, events = {of for of, *_ in inside}, tmp_path / "events.jsonl"
     since = ("--since", scenario.began.strftime("%Y-%m-%dT%H:%M:%S"), "--state", str(tmp_path / "state"))
     line = (sys.executable, "-c", OUTSIDE, what, *since, *(("--every", "0.3") if what == "watch" else ()))
-    outside = lambda: {key for key in map(_key, _read(events)) if key[0] in about}
+    outside = lambda: {key for key in map(_key, read_events(events)) if key[0] in about}
     env = environment_of(tmp_path, events, PREFECT_API_URL=prefect_server.api)
     with process(*line, log=tmp_path / "log", env=env):
         wait_until(lambda: inside <= outside(), SECONDS, f"{what} to tell the same")
@@ -71,7 +70,3 @@ def _root(event: dict[str, Any]) -> str | None:
 
 def _key(event: dict[str, Any]) -> tuple[str, str, str, str]:
     return event["run"]["runId"], event["eventType"], event["eventTime"], event["job"]["name"]
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
