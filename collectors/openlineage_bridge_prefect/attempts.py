@@ -30,10 +30,12 @@ class Attempt:
     Args:
         number: How often the flow run had ended and gone on before.
         begun: Whether this attempt had started before the moment.
+        ended: Whether it had ended before the moment, and nothing had gone on since.
     """
 
     number: int = 0
     begun: bool = False
+    ended: bool = False
 
 
 def run_id(prefect_id: UUID, number: int) -> UUID:
@@ -41,13 +43,14 @@ def run_id(prefect_id: UUID, number: int) -> UUID:
     return uuid5(ATTEMPTS, f"{prefect_id}:{number}") if number else prefect_id
 
 
-def attempt_at(states: Iterable[State], moment: datetime, entered: str) -> Attempt:
-    """The attempt that a state belongs to.
+def attempt_at(states: Iterable[State], moment: datetime, entered: str | None) -> Attempt:
+    """The attempt that a state belongs to, or something below the flow run.
 
     Args:
         states: States of the flow run, in any order; those at ``moment`` and later do not count.
         moment: When the state began.
-        entered: Its type. A terminal one right after another corrects the end of the attempt that ended.
+        entered: Its type. A terminal one right after another corrects the end of the attempt that ended. None for something
+            below the flow run, which may begin when the attempt has ended that asked for it: a task in the background.
     """
     number, begun, ended = 0, False, False
     for _, state_type in sorted(each for each in states if each[0] < moment):
@@ -57,6 +60,6 @@ def attempt_at(states: Iterable[State], moment: datetime, entered: str) -> Attem
         if ended:
             number, begun, ended = number + 1, False, False
         begun = begun or state_type == "RUNNING"
-    if ended and entered not in TERMINAL:
+    if ended and entered is not None and entered not in TERMINAL:
         return Attempt(number + 1)
-    return Attempt(number, begun)
+    return Attempt(number, begun, ended)

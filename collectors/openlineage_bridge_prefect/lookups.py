@@ -41,7 +41,7 @@ def placed(snapshot: Snapshot) -> Snapshot:
     begun = run.again and _place(run, snapshot.time, snapshot.state[0]).begun
     for around in _around(run):
         if around.again:
-            _place(around, snapshot.time, "RUNNING")
+            _place(around, snapshot.time, None)
     return attrs.evolve(snapshot, types=resumed(snapshot.types)) if begun else snapshot
 
 
@@ -73,7 +73,7 @@ def _around(run: Run) -> Iterator[Run]:
         above = parent(above)
 
 
-def _place(run: Run, moment: datetime, entered: str, unknown: Attempt = Attempt()) -> Attempt:  # noqa: B008 - a frozen value
+def _place(run: Run, moment: datetime, entered: str | None, unknown: Attempt = Attempt()) -> Attempt:  # noqa: B008 - a frozen value
     """Look up, once, which attempt of its flow run a run is; ``unknown`` when the API does not tell."""
     run.again = False
     try:

@@ -32,18 +32,22 @@ def _states(*types: str) -> list[tuple[datetime, str]]:
         (("RUNNING", "FAILED", "SCHEDULED", "PENDING"), "RUNNING", Attempt(1, begun=False)),
         (("SCHEDULED", "CANCELLED", "SCHEDULED"), "RUNNING", Attempt(1, begun=False)),
         (("RUNNING", "FAILED", "RUNNING", "CRASHED", "PENDING"), "RUNNING", Attempt(2, begun=False)),
-        (("RUNNING", "COMPLETED"), "FAILED", Attempt(0, begun=True)),
+        (("RUNNING", "COMPLETED"), "FAILED", Attempt(0, begun=True, ended=True)),
         (("RUNNING", "COMPLETED", "FAILED", "RUNNING"), "COMPLETED", Attempt(1, begun=True)),
+        (("RUNNING",), None, Attempt(0, begun=True)),
+        (("RUNNING", "COMPLETED"), None, Attempt(0, begun=True, ended=True)),
+        (("RUNNING", "FAILED", "SCHEDULED"), None, Attempt(1, begun=False)),
+        (("RUNNING", "FAILED", "RUNNING", "COMPLETED"), None, Attempt(1, begun=True, ended=True)),
     ],
 )
 def test_which_attempt_a_state_belongs_to(before, entered, expected) -> None:
-    """An end is followed by another attempt, a correction of the end by none, a retry or a resumption by none."""
+    """An end is followed by another attempt; its correction, a retry, a resumption or a task in the background is not."""
     states = _states(*before)
 
     assert expected == attempt_at(states, BEGIN + timedelta(hours=1), entered)
 
 
-@given(st.lists(st.sampled_from(TYPES)), st.sampled_from(TYPES), st.randoms())
+@given(st.lists(st.sampled_from(TYPES)), st.sampled_from([None, *TYPES]), st.randoms())
 def test_later_states_and_order_do_not_matter(types, entered, random) -> None:
     """Whoever asks later, or gets the states in another order, computes the same."""
     states = _states(*types)

@@ -6,6 +6,7 @@ import threading
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from bridge_tests.prefect_api import (
@@ -22,6 +23,7 @@ from bridge_tests.prefect_api import (
     task_run,
 )
 
+from openlineage_bridge_prefect.attempts import run_id
 from openlineage_bridge_prefect.watch.api import Api, ApiError
 from openlineage_bridge_prefect.watch.backfill import Backfill, mark_for
 from openlineage_bridge_prefect.watch.connection import Connection
@@ -239,6 +241,27 @@ def test_what_was_put_off_belongs_where_it_runs(prefect, make) -> None:
     watcher.turn()
 
     assert [("t", "START")] == backend.types()
+
+
+@pytest.mark.parametrize(
+    ("since", "attempt"),
+    [
+        pytest.param((), 0, id="a task in the background"),
+        pytest.param(
+            (state("SCHEDULED", 2), state("RUNNING", 2.5)), 1, id="it runs again, which is told late"
+        ),
+    ],
+)
+def test_what_begins_when_its_flow_has_ended(prefect, make, since, attempt) -> None:
+    """Its parent is the attempt that is there: the one that ended, or the one that the states tell of before its events do."""
+    ended = [event("flow-run", "PENDING", "RUNNING", 0), event("flow-run", "RUNNING", "FAILED", 1)]
+    prefect.events = [*ended, event("task-run", "PENDING", "RUNNING", 3)]
+    prefect.states = [state("RUNNING", 0), state("FAILED", 1), *since]
+    watcher, backend, _ = make()
+    watcher.turn()
+
+    (start,) = (each for each in backend.said if each.job.name == "f.t")
+    assert str(run_id(UUID(FLOW_RUN), attempt)) == start.run.facets["parent"].run.runId
 
 
 def test_assets_that_come_after_the_end_are_told(prefect, make) -> None:

@@ -127,12 +127,20 @@ class Directory:
         states = self._api.get(f"/flow_run_states/?flow_run_id={flow_run_id}") or ()
         return {time_of(state["timestamp"]): state["type"] for state in states}
 
-    def _attempt(self, flow_run_id: UUID, moment: datetime, entered: str = "RUNNING") -> int:
+    def _attempt(self, flow_run_id: UUID, moment: datetime, entered: str | None) -> int:
         """Which attempt of a flow run a moment belongs to."""
         if flow_run_id not in self._states and (self.flow_run(flow_run_id).get("run_count") or 0) > 1:
             self._states[flow_run_id] = self._read_states(flow_run_id)
+        attempt = self._known_attempt(flow_run_id, moment, entered)
+        if entered is None and attempt.ended:
+            # A task in the background; or the flow run runs again, and what says so comes later than what its tasks do.
+            self._states[flow_run_id] |= self._read_states(flow_run_id)
+            attempt = self._known_attempt(flow_run_id, moment, entered)
+        return attempt.number
+
+    def _known_attempt(self, flow_run_id: UUID, moment: datetime, entered: str | None) -> Attempt:
         states = self._states.get(flow_run_id)
-        return (attempt_at(states.items(), moment, entered) if states else Attempt()).number
+        return attempt_at(states.items(), moment, entered) if states else Attempt()
 
     def run_of(self, transition: Transition) -> Run | None:
         """The run of a transition; None when nothing tells its name any more, and for a task run that has not begun.
@@ -165,9 +173,9 @@ class Directory:
         return self._task_run(task_run_id, record, flow_run_of(record), None, moment)
 
     def _flow_run(
-        self, flow_run_id: UUID, flow_name: str | None, moment: datetime, entered: str = "RUNNING"
+        self, flow_run_id: UUID, flow_name: str | None, moment: datetime, entered: str | None = None
     ) -> Run | None:
-        """The attempt of a flow run that a moment belongs to."""
+        """The attempt of a flow run that a moment belongs to: of a state that it entered, or of something below it."""
         attempt = self._attempt(flow_run_id, moment, entered)
         key = id_of_attempt(flow_run_id, attempt)
         if key in self._runs:

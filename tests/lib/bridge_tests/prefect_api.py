@@ -93,6 +93,7 @@ class Prefect:
     events: list[dict[str, Any]] = attrs.field(factory=list)
     flow_runs: list[dict[str, Any]] = attrs.field(factory=lambda: [flow_run()])
     task_runs: list[dict[str, Any]] = attrs.field(factory=list)
+    states: list[dict[str, Any]] = attrs.field(factory=list)
     answers: deque[tuple[int, dict[str, str]]] = attrs.field(factory=deque)
     url: str = ""
     _found: list[dict[str, Any]] = attrs.field(factory=list, init=False)
@@ -116,8 +117,8 @@ class Prefect:
                 return self._page(0)
             case "/events/filter/next":
                 return self._page(int(query.partition("=")[2]))
-            case "/flow_runs/filter":
-                return self.flow_runs
+            case "/flow_runs/filter" | "/flow_run_states/":
+                return {"/flow_runs/filter": self.flow_runs, "/flow_run_states/": self.states}[path]
             case "/flow_runs/count":
                 return len(self.flow_runs)
             case "/task_runs/filter":
