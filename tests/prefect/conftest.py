@@ -203,12 +203,14 @@ class Scenario:
         began: A moment before the first run.
         returncodes: How each of its scripts ended.
         flow_runs: Case of the deployments → Prefect's id of the flow run.
+        said: Process → what it and its libraries wrote to the console.
         events: The events of all processes, in the order of emission.
     """
 
     began: datetime
     returncodes: dict[str, int]
     flow_runs: dict[str, str]
+    said: dict[str, str]
     events: list[dict[str, Any]]
 
 

@@ -8,7 +8,7 @@ import urllib.request
 import pytest
 from bridge_tests.prefect_golden import BROKEN, START, by_run
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 # What is told of a flow run → the type of the state that Prefect's server has it in.
 ON_THE_SERVER = {(START,): "RUNNING", BROKEN: "CRASHED"}

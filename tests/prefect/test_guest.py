@@ -159,6 +159,7 @@ def test_a_hanging_backend_costs_a_bounded_time(run_script, undisturbed, hanging
     assert float(seconds) < undisturbed + ADDED_SECONDS
 
 
+@pytest.mark.system
 @pytest.mark.parametrize("trouble", ["500", "no such host", "no place for the spool", "a bug of ours"])
 def test_trouble_costs_nothing_but_lineage(run_script, undisturbed, trouble, answering_500, tmp_path) -> None:
     """Whatever is wrong with the backend, the disk or us: result, exit code and states are the flow's own."""

@@ -49,6 +49,7 @@ def receiver(free_port) -> Iterator[ThreadingHTTPServer]:
     server.server_close()
 
 
+@pytest.mark.system
 def test_events_of_an_outage_are_sent_by_the_next_run(run_script, receiver, tmp_path) -> None:
     """All of them, in their order; and nothing is left on the disk."""
     folder = tmp_path / "spool"

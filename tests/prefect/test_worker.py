@@ -12,7 +12,7 @@ from bridge_tests.prefect_golden import CASES, COMPLETE, DEPLOYED, FAIL, told
 
 from openlineage_bridge_prefect.attempts import run_id
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 RUNS_AGAIN = "runs again"
 SECONDS = 120.0

@@ -1,7 +1,6 @@
 """Everything that a Prefect run can do: the scripts beside this one, a task worker, a process worker and ``serve()``, at work.
 
-Prints as JSON how each part ended, and the flow run of each case of the deployments. What the processes say is in the working
-directory, and shown when something that has to happen does not.
+Prints as JSON how each part ended, what it and the workers said, and the flow run of each case of the deployments.
 """
 
 from __future__ import annotations
@@ -139,7 +138,7 @@ def await_end(flow_run: str, pid_file: Path) -> None:
 
 
 def conduct() -> dict[str, dict[str, Any]]:
-    """Everything; how each script ended, and case → flow run."""
+    """Everything; how each script ended, case → flow run, and process → what it said."""
     # The deployments beside the rest: more would have two processors do nothing but start Prefect.
     with ThreadPoolExecutor(2) as pool:
         deployed, asked = pool.submit(deployments), pool.submit(background)
@@ -154,7 +153,12 @@ def conduct() -> dict[str, dict[str, Any]]:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
         codes = {part: code.result() for part, code in parts.items()}
-        return {"returncodes": codes, "flow_runs": deployed.result()}
+        return {"returncodes": codes, "flow_runs": deployed.result(), "said": said()}
+
+
+def said() -> dict[str, str]:
+    """Process → what it has written to its log so far."""
+    return {log.stem: log.read_text() for log in sorted(HERE.glob("*.log"))}
 
 
 def main() -> None:
@@ -163,8 +167,8 @@ def main() -> None:
     try:
         print(json.dumps(conduct(), indent=2))  # noqa: T201
     except Exception:
-        for log in sorted(HERE.glob("*.log")):
-            sys.stderr.write(f"{log.name}: {log.read_text()[-2000:]}\n")
+        for name, text in said().items():
+            sys.stderr.write(f"{name}: {text[-2000:]}\n")
         raise
 
 
