@@ -169,9 +169,12 @@ FIELDS = st.lists(
 
 @given(FIELDS, st.sampled_from([b"/", b"/x/", b"/\x80", b"/%2F/", b"//"]))
 @example([b"Host: x", b"Content-Length: 2"], b"/")
+@example([b"Host: x", b"Content-Length: 2", b""], b"/")
 def test_what_is_recognised_is_what_h11_understands(fields, prefix):
     """For any head: when it is recognised, h11 accepts it and reads the same fields and the same body."""
     data = b"\r\n".join((b"POST " + prefix + b"api/v1/lineage HTTP/1.1", *fields, b"", b"")) + b"{}"
+    # Not always the two brackets: an empty field ends the head.
+    body = data.partition(b"\r\n\r\n")[2]
     head = Head.read(data)
     if head is None:
         return
@@ -181,8 +184,8 @@ def test_what_is_recognised_is_what_h11_understands(fields, prefix):
 
     assert isinstance(understood, h11.Request)
     assert dict(understood.headers) == head.headers
-    assert data[head.end :] == b"{}"
-    assert bytes(connection.next_event().data) == b"{}"[: head.size]
+    assert data[head.end :] == body
+    assert bytes(connection.next_event().data) == body[: head.size]
 
 
 # --- on a connection ------------------------------------------------------------------------------------------------
