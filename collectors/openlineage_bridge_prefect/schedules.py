@@ -96,7 +96,9 @@ def _cron(expression: str, start: datetime, *, days_unite: bool) -> datetime | N
     )
     # Sunday is counted twice, and is the seventh day in Python.
     weekdays = {number or 7 for number in weekdays}
-    any_day, any_weekday = len(days) == 31, len(weekdays) == 7
+    _, _, day_text, _, weekday_text = texts
+    any_day = _is_any(day_text, len(days) == 31, weekday_text)
+    any_weekday = _is_any(weekday_text, len(weekdays) == 7, day_text)
     either = days_unite and not any_day and not any_weekday
     times = sorted(time(hour, minute) for hour in hours for minute in minutes)
     for day in (start.date() + timedelta(days=ahead) for ahead in range(FARTHEST_DAY)):
@@ -106,6 +108,11 @@ def _cron(expression: str, start: datetime, *, days_unite: bool) -> datetime | N
             if (found := next(later, None)) is not None:
                 return datetime.combine(day, found)
     return None
+
+
+def _is_any(text: str, complete: bool, beside: str) -> bool:
+    """Whether a field leaves the day to the field beside it: ``*`` does, all values only beside a ``*`` (croniter)."""
+    return text == "*" or (complete and "*" in beside)
 
 
 def _values(text: str, least: int, greatest: int, names: Mapping[str, int]) -> Iterator[int]:

@@ -6,7 +6,7 @@ import datetime as dt
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from openlineage_bridge_prefect import schedules
@@ -31,7 +31,10 @@ CRON = st.tuples(_field(0, 59), _field(0, 23), _field(1, 28), _field(1, 12), _fi
 
 
 @settings(max_examples=80, deadline=None)
-@given(CRON, st.integers(0, 3 * 365 * 24 * 60), st.booleans())
+@given(expression=CRON, minutes=st.integers(0, 3 * 365 * 24 * 60), day_or=st.booleans())
+@example(expression="* * 2 * 0-6", minutes=0, day_or=True)
+@example(expression="* * 1-31 * 2", minutes=0, day_or=True)
+@example(expression="* * */2 * 0-6", minutes=0, day_or=True)
 def test_cron_comes_next_when_prefect_says(expression, minutes, day_or) -> None:
     """The next time is that of the library by which Prefect's server makes the runs."""
     from prefect._vendor.croniter import croniter
