@@ -9,7 +9,7 @@ from uuid import UUID
 
 import attrs
 
-from openlineage_bridge_prefect.attempts import Attempt, attempt_at
+from openlineage_bridge_prefect.attempts import attempt_at
 from openlineage_bridge_prefect.attempts import run_id as id_of_attempt
 from openlineage_bridge_prefect.deployments import FRESH_SECONDS, Deployments
 from openlineage_bridge_prefect.runs import Run
@@ -129,18 +129,13 @@ class Directory:
 
     def _attempt(self, flow_run_id: UUID, moment: datetime, entered: str | None) -> int:
         """Which attempt of a flow run a moment belongs to."""
-        if flow_run_id not in self._states and (self.flow_run(flow_run_id).get("run_count") or 0) > 1:
-            self._states[flow_run_id] = self._read_states(flow_run_id)
-        attempt = self._known_attempt(flow_run_id, moment, entered)
-        if entered is None and attempt.ended:
-            # A task in the background; or the flow run runs again, and what says so comes later than what its tasks do.
-            self._states[flow_run_id] |= self._read_states(flow_run_id)
-            attempt = self._known_attempt(flow_run_id, moment, entered)
-        return attempt.number
-
-    def _known_attempt(self, flow_run_id: UUID, moment: datetime, entered: str | None) -> Attempt:
         states = self._states.get(flow_run_id)
-        return attempt_at(states.items(), moment, entered) if states else Attempt()
+        if states is None and (self.flow_run(flow_run_id).get("run_count") or 0) > 1:
+            states = self._states[flow_run_id] = self._read_states(flow_run_id)
+        elif states and entered is None and attempt_at(states.items(), moment, entered).ended:
+            # A task in the background; or the flow run runs again, and what says so comes later than what its tasks do.
+            states |= self._read_states(flow_run_id)
+        return attempt_at((states or {}).items(), moment, entered).number
 
     def run_of(self, transition: Transition) -> Run | None:
         """The run of a transition; None when nothing tells its name any more, and for a task run that has not begun.
